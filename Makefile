@@ -1,0 +1,47 @@
+# make run · make test · make check · make install
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check install install-test screenshots lock
+
+run: .venv/installed
+	@exec $(BIN)/python manage.py up
+
+install: .venv/installed
+
+test: .venv/installed-test
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest
+
+check: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --check --lint templates
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+# Wide and narrow pictures of every page, taken from the running product.
+screenshots: .venv/installed-test
+	$(BIN)/python docs/take_screenshots.py
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	@touch $@
+
+.venv/installed-test: requirements-test.lock .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements-test.lock
+	@touch $@
+
+# Pin anew what pyproject.toml asks for. What PyTorch needs of CUDA differs by build and is left to it.
+COMPILE := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: .venv/installed-test
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra test --extra check --constraint requirements.lock --output-file requirements-test.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-test.lock

@@ -1,0 +1,32 @@
+"""What the API has besides assets and searches."""
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework.authtoken.views import ObtainAuthToken
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.throttling import AnonRateThrottle
+from rest_framework.views import APIView
+
+
+class TokenThrottle(AnonRateThrottle):
+    """Slow for whoever guesses passwords."""
+
+    scope = "token"
+
+
+class TokenView(ObtainAuthToken):
+    """A token for a user name and a password, for the header `Authorization: Token ...`."""
+
+    permission_classes = [AllowAny]
+    throttle_classes = [TokenThrottle]
+
+
+@extend_schema(exclude=True)
+class NothingHere(APIView):
+    """An address that means nothing is answered as every error of the API is, not in HTML."""
+
+    permission_classes = [AllowAny]
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise Http404

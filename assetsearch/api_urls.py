@@ -1,0 +1,22 @@
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from assetsearch.api import NothingHere, TokenView
+from gallery.api import AssetViewSet
+from search.api import SearchView, SimilarView, StatusView
+
+router = SimpleRouter()
+router.register("assets", AssetViewSet, basename="asset")
+
+app_name = "api"
+urlpatterns = [
+    path("token/", TokenView.as_view(), name="token"),
+    path("assets/<int:pk>/similar/", SimilarView.as_view(), name="asset-similar"),
+    path("", include(router.urls)),
+    path("search/", SearchView.as_view(), name="search"),
+    path("status/", StatusView.as_view(), name="status"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    re_path("", NothingHere.as_view()),
+]

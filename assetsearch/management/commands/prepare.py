@@ -1,0 +1,77 @@
+import secrets
+import textwrap
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django_q.models import Schedule
+
+from search import encoders
+from search.encoders import EncoderUnavailable
+from search.models import Encoder
+
+BUILT_IN = "descriptor"
+
+
+class Command(BaseCommand):
+    help = "Make everything ready to serve: tables, the first admin, an encoder, the schedule. Safe to repeat."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+        call_command("migrate", interactive=False, verbosity=0)
+        self._make_first_admin()
+        self._make_schedule()
+        self._ready_encoder()
+
+    def _make_first_admin(self) -> None:
+        if User.objects.filter(is_superuser=True).exists():
+            return
+        password = settings.ADMIN_PASSWORD or secrets.token_urlsafe(12)
+        User.objects.create_superuser("admin", password=password)
+        if settings.ADMIN_PASSWORD:
+            self.stdout.write("The first user is admin, with the password from ADMIN_PASSWORD.")
+        else:
+            self.stdout.write(f"The first user is admin, the password: {password}  (shown this once; keep it)")
+
+    def _make_schedule(self) -> None:
+        Schedule.objects.update_or_create(
+            name="sweep",
+            defaults={
+                "func": "search.tasks.sweep",
+                "schedule_type": Schedule.MINUTES,
+                "minutes": 1,
+                "repeats": -1,
+                "cluster": "bulk",
+            },
+        )
+
+    def _ready_encoder(self) -> None:
+        serving = Encoder.objects.active()
+        if serving is None:
+            self._choose_encoder()
+        elif serving.name != settings.ENCODER:
+            self._say(
+                f"Searches are served by the encoder {serving.name}, while ENCODER names {settings.ENCODER}. "
+                f"To change over, run: manage.py embed --encoder {settings.ENCODER}"
+            )
+
+    def _choose_encoder(self) -> None:
+        wanted = encoders.spec(settings.ENCODER)
+        try:
+            self.stdout.write(f"Loading the encoder {wanted.name}; on first use its weights are downloaded.")
+            encoders.load(wanted.name)
+        except EncoderUnavailable as error:
+            self._say(
+                f"The encoder {wanted.name} cannot be used: {error.reason} {error.remedy} "
+                f"Until then the built-in encoder, {BUILT_IN}, serves: it needs no weights, and compares outlines, "
+                f"colour and texture, not meaning. When {wanted.name} can be had, bring it in with: "
+                f"manage.py embed --encoder {wanted.name}"
+            )
+            wanted = encoders.spec(BUILT_IN)
+        Encoder.objects.for_spec(wanted).activate()
+
+    def _say(self, paragraph: str) -> None:
+        lines = textwrap.wrap(paragraph, 100, break_long_words=False, break_on_hyphens=False)
+        self.stdout.write("\n" + "\n".join(lines) + "\n")

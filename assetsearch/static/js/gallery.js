@@ -1,0 +1,2 @@
+// The gallery: pending tiles become ready by themselves.
+import "./watch.js";

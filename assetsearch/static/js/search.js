@@ -1,0 +1,84 @@
+// The search page: a picture is dropped, pasted or chosen, and stays in place while the rest is changed.
+import { onFiles } from "./drop.js";
+import { isTyping } from "./keyboard.js";
+import { toast } from "./toasts.js";
+
+const page = document.getElementById("search");
+const form = page.querySelector("form");
+const { image, asset } = form.elements;
+const picture = document.getElementById("picture");
+const pictureName = document.getElementById("picture-name");
+const results = document.getElementById("results");
+const clear = form.querySelector("[data-clear]");
+const narrow = window.matchMedia("(max-width: 700px)");
+
+let searched = ""; // what was asked last, so that the same is not asked twice
+let isNewPicture = false;
+
+form.querySelector("[data-no-script]").remove();
+
+onFiles(([file, ...others]) => {
+  if (others.length) toast("One picture at a time; the first is searched with.");
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  image.files = transfer.files;
+  image.dispatchEvent(new Event("change", { bubbles: true })); // htmx listens at the form
+});
+
+image.addEventListener("change", () => {
+  const [file] = image.files;
+  if (!file) return;
+  show(file);
+  isNewPicture = true;
+});
+
+function show(file) {
+  URL.revokeObjectURL(picture.src);
+  picture.src = URL.createObjectURL(file);
+  picture.alt = "The picture you search with";
+  picture.hidden = false;
+  pictureName.textContent = file.name;
+  asset.value = "";
+  page.dataset.asked = "";
+  clear.hidden = false;
+}
+
+// Formats that the server reads and this browser does not: the name has to do.
+picture.addEventListener("error", () => (picture.hidden = true));
+
+form.addEventListener("htmx:configRequest", (event) => {
+  const isSubmit = event.detail.triggeringEvent?.type === "submit";
+  const asked = description();
+  if (!isSubmit && (!(image.files.length || asset.value) || asked === searched)) return event.preventDefault();
+  searched = asked;
+});
+
+/** All that makes a search what it is, as text. */
+function description() {
+  const parts = [...new FormData(form)].map(([name, value]) =>
+    value instanceof File ? [name, value.name, value.size, value.lastModified] : [name, value],
+  );
+  return JSON.stringify(parts);
+}
+
+results.addEventListener("htmx:afterSwap", () => {
+  if (isNewPicture && narrow.matches) results.scrollIntoView();
+  isNewPicture = false;
+});
+
+form.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.failed) searched = ""; // so that the same can be tried again
+});
+
+results.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-clear-filters]")) return;
+  event.preventDefault();
+  for (const field of form.querySelectorAll(".controls [name]:not([name=k])")) field.value = "";
+  form.dispatchEvent(new Event("change"));
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !clear.hidden && !isTyping(event.target)) clear.click();
+});
+
+if (asset.value) searched = description();

@@ -1,0 +1,259 @@
+// The upload page: every file is sent by itself, three at a time, and says what became of it.
+import { onFiles } from "./drop.js";
+import { announce } from "./toasts.js";
+import "./watch.js";
+
+const AT_ONCE = 3;
+// States in which a file still has to be, or is being, sent.
+const OPEN = new Set(["waiting", "sending"]);
+
+const form = document.getElementById("upload");
+const list = document.getElementById("files-list");
+const template = document.getElementById("file-row");
+const progress = document.getElementById("progress");
+const summary = document.getElementById("summary");
+const overall = document.getElementById("overall");
+const [retryAll, cancelAll, done] = ["[data-retry-all]", "[data-cancel-all]", "[data-done]"].map((selector) =>
+  progress.querySelector(selector),
+);
+const maxBytes = Number(form.dataset.maxBytes);
+const uploads = [];
+
+// --- choosing ---------------------------------------------------------------------------------------------------
+
+form.querySelector("[data-no-script]").remove();
+form.querySelector("[data-folder]").hidden = false;
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("change", ({ target }) => {
+  if (target.type !== "file") return;
+  add([...target.files]);
+  target.value = ""; // so that the same file can be chosen again
+});
+onFiles(add);
+
+function add(files) {
+  const visible = files.filter((file) => !file.name.startsWith(".")); // what systems leave in folders
+  const details = { collection: form.elements.collection.value, tags: form.elements.tags.value };
+  for (const file of visible) {
+    const upload = { file, details, state: "waiting", sent: 0, row: makeRow(file) };
+    uploads.push(upload);
+    arm(upload);
+    const why = refusalOf(file);
+    if (why) refuse(upload, why);
+  }
+  progress.hidden = uploads.length === 0;
+  sendMore();
+}
+
+/** What the server would refuse anyway, said before the bytes are sent. */
+function refusalOf(file) {
+  if (file.size > maxBytes)
+    return { code: "too_large", detail: `The file is too large; at most ${maxBytes / 1e6} MB are taken.` };
+  if (file.type && !file.type.startsWith("image/"))
+    return { code: "unsupported_type", detail: `This is no picture we can read: ${form.dataset.accepted}.` };
+  return null;
+}
+
+// --- rows -------------------------------------------------------------------------------------------------------
+
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    drawPreview(target);
+  }
+});
+const fileOf = new WeakMap();
+
+function makeRow(file) {
+  const row = template.content.cloneNode(true).firstElementChild;
+  row.querySelector(".file-name").textContent = file.webkitRelativePath || file.name;
+  fileOf.set(row, file);
+  list.prepend(row);
+  seen.observe(row);
+  return row;
+}
+
+async function drawPreview(row) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 96;
+  try {
+    const bitmap = await createImageBitmap(fileOf.get(row));
+    const side = Math.min(bitmap.width, bitmap.height);
+    const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+    canvas.getContext("2d").drawImage(bitmap, left, top, side, side, 0, 0, 96, 96);
+    bitmap.close();
+    row.querySelector(".file-image").replaceChildren(canvas);
+  } catch {
+    // this browser cannot show it; whether the server can read it, the row will say
+  }
+}
+
+function arm(upload) {
+  upload.row.querySelector("[data-retry]").addEventListener("click", () => retry(upload));
+  upload.row.querySelector("[data-cancel]").addEventListener("click", () => cancel(upload));
+  say(upload, "Waiting");
+}
+
+/** Shows the state, in words or nodes. */
+function say(upload, ...words) {
+  const { row, state } = upload;
+  row.querySelector(".file-state").replaceChildren(...words);
+  row.querySelector(".file-state").classList.toggle("error", state === "refused" || state === "unsent");
+  row.querySelector(".file-progress").hidden = !OPEN.has(state);
+  row.querySelector("[data-cancel]").hidden = !OPEN.has(state);
+  row.querySelector("[data-retry]").hidden = state !== "unsent";
+}
+
+function link(url, text) {
+  const anchor = document.createElement("a");
+  anchor.href = url;
+  anchor.textContent = text;
+  return anchor;
+}
+
+function code(text) {
+  const element = document.createElement("code");
+  element.textContent = text;
+  return element;
+}
+
+// --- sending ----------------------------------------------------------------------------------------------------
+
+function sendMore() {
+  const waiting = uploads.filter(({ state }) => state === "waiting");
+  const sending = uploads.filter(({ state }) => state === "sending").length;
+  waiting.slice(0, AT_ONCE - sending).forEach(send);
+  summarise();
+}
+
+function send(upload) {
+  const body = new FormData();
+  body.append("file", upload.file);
+  for (const [name, value] of Object.entries(upload.details)) body.append(name, value);
+
+  const request = new XMLHttpRequest();
+  request.open("POST", window.location.pathname);
+  request.setRequestHeader("Accept", "application/json");
+  request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
+  request.responseType = "json";
+  request.upload.addEventListener("progress", ({ loaded, total }) => advance(upload, loaded / total));
+  request.addEventListener("load", () => finish(upload, request));
+  request.addEventListener("error", () => fail(upload, "The server cannot be reached. Retry when it is back."));
+  request.send(body);
+
+  Object.assign(upload, { state: "sending", sent: 0, request });
+  say(upload, "Sending");
+}
+
+function advance(upload, share) {
+  upload.sent = share;
+  upload.row.querySelector(".file-progress").value = share;
+  if (share === 1) say(upload, "Checking the picture");
+  showOverall();
+}
+
+function finish(upload, { status, response }) {
+  if (status === 200 || status === 201) accept(upload, response);
+  else if (status === 401 && response) failSignedOut(upload);
+  else if (status >= 400 && status < 500 && response?.code) refuse(upload, response);
+  else fail(upload, response?.detail ?? wordsFor(status));
+  sendMore();
+}
+
+function accept(upload, stored) {
+  upload.state = stored.duplicate ? "identical" : "added";
+  const name = link(stored.url, stored.title);
+  if (stored.duplicate) say(upload, "Identical to ", name, "; nothing was added");
+  else {
+    upload.row.querySelector(".file-name").replaceChildren(name);
+    say(upload, "Added ", badge(stored));
+  }
+}
+
+/** As the server renders it, so that its answers can take its place. */
+function badge({ id, status }) {
+  const element = document.createElement("span");
+  element.id = `status-${id}`;
+  element.className = `badge badge-${status}`;
+  element.textContent = status === "pending" ? "Pending" : status === "ready" ? "Ready" : "Failed";
+  if (status === "pending") element.dataset.pending = id;
+  return element;
+}
+
+function refuse(upload, { code: reason, detail }) {
+  upload.state = "refused";
+  say(upload, `${detail} `, code(reason));
+}
+
+function fail(upload, ...words) {
+  upload.state = "unsent";
+  say(upload, ...words);
+  sendMore();
+}
+
+function failSignedOut(upload) {
+  const signIn = link(form.dataset.signIn, "Sign in");
+  signIn.target = "_blank";
+  fail(upload, "You are not signed in any more. ", signIn, " in a new tab, then retry.");
+}
+
+function wordsFor(status) {
+  if (status === 403) return "The page was open for too long. Reload it and add the file again.";
+  if (status === 413) return "The server takes no file this large.";
+  return `Something went wrong on the server (${status}). Retry in a moment.`;
+}
+
+function retry(upload) {
+  upload.state = "waiting";
+  say(upload, "Waiting");
+  sendMore();
+}
+
+function cancel(upload) {
+  upload.request?.abort();
+  upload.state = "cancelled";
+  say(upload, "Cancelled");
+  sendMore();
+}
+
+retryAll.addEventListener("click", () => uploads.filter(({ state }) => state === "unsent").forEach(retry));
+cancelAll.addEventListener("click", () => {
+  for (const upload of uploads) if (upload.state === "waiting") upload.state = "cancelled";
+  for (const upload of uploads) if (upload.state === "sending" || upload.state === "cancelled") cancel(upload);
+});
+
+// --- in sum -----------------------------------------------------------------------------------------------------
+
+const COUNTED = { added: "added", identical: "identical", refused: "refused", unsent: "not sent", cancelled: "cancelled" };
+const pageTitle = document.title;
+
+function summarise() {
+  const count = (state) => uploads.filter((upload) => upload.state === state).length;
+  const open = uploads.filter(({ state }) => OPEN.has(state)).length;
+  const finished = uploads.length - open;
+  const counts = Object.keys(COUNTED).filter(count).map((state) => `${count(state)} ${COUNTED[state]}`);
+  const pending = list.querySelectorAll(".badge-pending").length;
+  if (pending) counts.push(`${pending} pending`);
+  const text = [`${finished} of ${uploads.length} done`, ...counts].join(" · ");
+
+  summary.textContent = text;
+  document.title = open ? `(${finished}/${uploads.length}) ${pageTitle}` : pageTitle;
+  retryAll.hidden = count("unsent") < 2;
+  cancelAll.hidden = open === 0;
+  done.hidden = open > 0 || count("added") === 0;
+  showOverall();
+  if (open === 0 && uploads.length) announce(text);
+}
+
+function showOverall() {
+  const bytes = uploads.reduce((sum, { file }) => sum + file.size, 0) || 1;
+  const sent = uploads.reduce((sum, { file, state, sent: share }) => sum + file.size * (OPEN.has(state) ? share : 1), 0);
+  overall.value = sent / bytes;
+}
+
+document.addEventListener("htmx:oobAfterSwap", summarise);
+
+window.addEventListener("beforeunload", (event) => {
+  if (uploads.some(({ state }) => OPEN.has(state))) event.preventDefault();
+});

@@ -1,0 +1,109 @@
+"""Runs the services of one installation side by side, and ends them all, whatever happens.
+
+Each service leads a process group of its own: Ctrl-C in the terminal reaches the supervisor alone (django-q2's
+cluster hangs when its stop signal comes twice), and what a service leaves behind can be ended with it.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from gallery.sandbox import end_with_parent
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a service gets to end by itself. Stopping is to take 15 s at most, Postgres included.
+_STOP_SECONDS = 8
+_POLL_SECONDS = 0.2
+#: Seconds before a service that died is started again; doubled each time, up to the second figure.
+_RESTART_SECONDS, _RESTART_MAX_SECONDS = 1.0, 30.0
+#: A service that ran for so long has got over what killed it before.
+_STEADY_SECONDS = 60
+
+
+@dataclass
+class Service:
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_again_at: float = 0.0
+    pause_seconds: float = field(default=_RESTART_SECONDS)
+
+    def start(self, keep_open: Sequence[int] = ()) -> None:
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=keep_open,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 (the supervisor forks from one thread)
+        )
+
+    def watch(self, keep_open: Sequence[int] = ()) -> None:
+        """Start the service again, after a pause, if it has died."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self.start_again_at:
+                self.start(keep_open)
+        elif (status := self.process.poll()) is not None:
+            self.kill()
+            if now - self.started_at > _STEADY_SECONDS:
+                self.pause_seconds = _RESTART_SECONDS
+            logger.error("%s ended with status %s; it starts again in %g s", self.name, status, self.pause_seconds)
+            self.process, self.start_again_at = None, now + self.pause_seconds
+            self.pause_seconds = min(2 * self.pause_seconds, _RESTART_MAX_SECONDS)
+
+    def ask_to_stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, until: float) -> None:
+        if self.process:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(max(0.0, until - time.monotonic()))
+
+    def kill(self) -> None:
+        """End whatever is left of the service's process group."""
+        if self.process:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def run(services: Sequence[Service], *, tick: Callable[[], None], keep_open: Sequence[int] = ()) -> None:
+    """Run the services until SIGINT or SIGTERM. `tick` is called between looks at them.
+
+    The file descriptors in `keep_open` stay open in the services, and so do locks on them.
+    """
+    stop = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda *_: stop.set())
+    try:
+        for service in services:
+            service.start(keep_open)
+        while not stop.wait(_POLL_SECONDS):
+            for service in services:
+                service.watch(keep_open)
+            tick()
+    finally:
+        _stop(services)
+
+
+def _stop(services: Sequence[Service]) -> None:
+    until = time.monotonic() + _STOP_SECONDS
+    for service in services:
+        service.ask_to_stop()
+    for service in services:
+        service.wait(until)
+    for service in services:
+        service.kill()

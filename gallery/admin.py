@@ -1,0 +1,222 @@
+"""The admin of assets, collections and tags. Every list takes a fixed number of queries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from gallery.images import CONTENT_TYPES
+from gallery.models import Asset, AssetQuerySet, Collection, Tag
+
+admin.site.site_header = admin.site.site_title = "AssetSearch"
+
+#: Side of the square that a picture is shown in.
+_TILE_PX, _PREVIEW_PX = 72, 480
+#: The confirmation names and sends back every asset, and a form may have 1,000 fields.
+_MOST_DELETED = 500
+
+
+def picture(asset: Asset, *, rendition: str, side_px: int) -> SafeString:
+    """The rendition within a square, its room reserved before it has loaded."""
+    scale = side_px / max(asset.width, asset.height, 1)
+    return format_html(
+        '<img src="{}" width="{}" height="{}" alt="" loading="lazy">',
+        reverse(f"gallery:{rendition}", args=[asset.pk]),
+        max(1, round(asset.width * scale)),
+        max(1, round(asset.height * scale)),
+    )
+
+
+class CollectionChoice(forms.Form):
+    collection = forms.ModelChoiceField(
+        Collection.objects.all(),
+        widget=AutocompleteSelect(Asset.collection.field, admin.site),
+    )
+
+
+class FormatFilter(admin.SimpleListFilter):
+    """By the formats there can be; Django's own filter would look through every asset for those there are."""
+
+    title = parameter_name = "format"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [(name, name) for name in CONTENT_TYPES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(format=self.value()) if self.value() else queryset
+
+
+@admin.register(Asset)
+class AssetAdmin(admin.ModelAdmin[Asset]):
+    list_display = [
+        "tile", "title", "status", "format", "dimensions", "size", "collection", "tag_names", "owner",
+        "created",
+    ]  # fmt: skip
+    list_display_links = ["tile", "title"]
+    list_filter = ["status", FormatFilter, "collection", "owner"]
+    search_fields = ["title", "filename", "tags__name"]
+    search_help_text = "Words of titles, file names and tags, or how they begin."
+    show_full_result_count = False
+    ordering = ["-id"]
+    actions = ["add_to_collection", "delete_selected"]
+    autocomplete_fields = ["collection", "tags"]
+    raw_id_fields = ["owner"]
+    fields = [
+        "large", "title", "collection", "tags", "owner", "status", "error", "filename", "format",
+        "dimensions", "size", "sha256", "created",
+    ]  # fmt: skip
+    readonly_fields = [
+        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created",
+    ]  # fmt: skip
+
+    @admin.display(description="")
+    def tile(self, asset: Asset) -> SafeString:
+        return picture(asset, rendition="thumbnail", side_px=_TILE_PX)
+
+    @admin.display(description="picture")
+    def large(self, asset: Asset) -> SafeString:
+        return format_html(
+            '{}<br><a href="{}">Download the original</a>',
+            picture(asset, rendition="preview", side_px=_PREVIEW_PX),
+            reverse("gallery:download", args=[asset.pk]),
+        )
+
+    @admin.display(description="dimensions (px)")
+    def dimensions(self, asset: Asset) -> str:
+        return f"{asset.width} × {asset.height}"  # noqa: RUF001 (the sign for it)
+
+    @admin.display(description="size", ordering="size_bytes")
+    def size(self, asset: Asset) -> str:
+        return filesizeformat(asset.size_bytes)
+
+    @admin.display(description="tags")
+    def tag_names(self, asset: Asset) -> str:
+        return ", ".join(tag.name for tag in asset.tags.all())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A picture comes in through store_upload alone; the list links to the page that does that."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Asset]:
+        return Asset.objects.for_display()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Asset], search_term: str
+    ) -> tuple[QuerySet[Asset], bool]:
+        """By the index that the gallery searches, not by LIKE '%…%' over every row."""
+        assert isinstance(queryset, AssetQuerySet)  # noqa: S101 (see get_queryset)
+        return queryset.matching(search_term), False
+
+    def get_deleted_objects(
+        self, objs: QuerySet[Any] | Sequence[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """The assets alone. What goes with them is derived from them, by other apps too: nobody needs a
+        permission to delete that, and listing it would load every vector.
+        """
+        doomed = list(objs)
+        lacking = set() if self.has_delete_permission(request) else {str(self.opts.verbose_name)}
+        return (
+            [str(asset) for asset in doomed],
+            {str(self.opts.verbose_name_plural): len(doomed)},
+            lacking,
+            [],
+        )
+
+    @admin.action(description="Delete selected assets", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
+        if assets.count() > _MOST_DELETED:
+            self.message_user(
+                request,
+                f"At most {_MOST_DELETED} assets can be deleted at once. Nothing was deleted.",
+                messages.ERROR,
+            )
+            return None
+        return delete_selected(self, request, assets)
+
+    @admin.action(description="Add selected assets to a collection", permissions=["change"])
+    def add_to_collection(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
+        form = CollectionChoice(request.POST if "confirmed" in request.POST else None)
+        if not form.is_valid():
+            return self._ask_for_collection(request, assets, form)
+        collection = form.cleaned_data["collection"]
+        moved = assets.order_by().update(collection=collection)
+        self.message_user(request, f"In “{collection}” now: {moved:,} selected assets.", messages.SUCCESS)
+        return None
+
+    def _ask_for_collection(
+        self, request: HttpRequest, assets: QuerySet[Asset], form: CollectionChoice
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Add to a collection",
+            "opts": self.opts,
+            "form": form,
+            "media": self.media + form.media,
+            "count": assets.count(),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/gallery/asset/add_to_collection.html", context)
+
+
+def _with_asset_count(queryset: QuerySet[Any], counted: QuerySet[Any], key: str) -> QuerySet[Any]:
+    """Counted for the rows of one page alone; a join would count for every row of the table."""
+    counts = counted.filter(**{key: OuterRef("pk")}).order_by().values(key).annotate(count=Count("pk"))
+    counted_rows: QuerySet[Any] = queryset.annotate(asset_count=Coalesce(Subquery(counts.values("count")), 0))
+    return counted_rows
+
+
+def _assets_link(row: Any, lookup: str) -> SafeString:
+    return format_html(
+        '<a href="{}?{}={}">{}</a>',
+        reverse("admin:gallery_asset_changelist"),
+        lookup,
+        row.pk,
+        row.asset_count,
+    )
+
+
+@admin.register(Collection)
+class CollectionAdmin(admin.ModelAdmin[Collection]):
+    list_display = ["name", "asset_count", "owner", "created"]
+    list_select_related = ["owner"]
+    search_fields = ["name"]
+    raw_id_fields = ["owner"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Collection]:
+        return _with_asset_count(super().get_queryset(request), Asset.objects.all(), "collection")
+
+    @admin.display(description="assets", ordering="asset_count")
+    def asset_count(self, collection: Collection) -> SafeString:
+        return _assets_link(collection, "collection__id__exact")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"owner": request.user.pk}
+
+
+@admin.register(Tag)
+class TagAdmin(admin.ModelAdmin[Tag]):
+    list_display = ["name", "asset_count"]
+    search_fields = ["name"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tag]:
+        return _with_asset_count(super().get_queryset(request), Asset.tags.through.objects.all(), "tag")
+
+    @admin.display(description="assets", ordering="asset_count")
+    def asset_count(self, tag: Tag) -> SafeString:
+        return _assets_link(tag, "tags__id__exact")

@@ -1,0 +1,151 @@
+"""The API of assets."""
+
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.filters import OrderingFilter
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from gallery.filters import AssetFilter
+from gallery.media import send_original
+from gallery.models import Asset, Collection, Tag
+from gallery.uploads import Details, store_upload
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+class TagNames(serializers.ListField):
+    """Tags by name. A form may give them in one value, separated by commas."""
+
+    child = serializers.CharField(max_length=100)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        given = data if isinstance(data, list) else [data]
+        split = [part for item in given for part in (item.split(",") if isinstance(item, str) else [item])]
+        return [str(name) for name in super().to_internal_value([part for part in split if not _is_blank(part)])]
+
+    def to_representation(self, data: Any) -> list[str]:
+        return [tag.name for tag in data.all()]
+
+
+class Urls(serializers.Serializer[Asset]):
+    original = serializers.URLField()
+    preview = serializers.URLField()
+    thumbnail = serializers.URLField()
+    similar = serializers.URLField()
+
+
+class AssetSerializer(serializers.ModelSerializer[Asset]):
+    collection = serializers.PrimaryKeyRelatedField(queryset=Collection.objects.all(), required=False, allow_null=True)
+    tags = TagNames(required=False)
+    urls = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Asset
+        fields = [
+            "id", "title", "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes",
+            "created", "collection", "tags", "urls",
+        ]  # fmt: skip
+        read_only_fields = [
+            "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes", "created",
+        ]  # fmt: skip
+
+    @extend_schema_field(Urls)
+    def get_urls(self, asset: Asset) -> dict[str, str]:
+        request = self.context["request"]
+        return {
+            "original": reverse("api:asset-download", [asset.pk], request=request),
+            "preview": reverse("gallery:preview", [asset.pk], request=request),
+            "thumbnail": reverse("gallery:thumbnail", [asset.pk], request=request),
+            "similar": reverse("api:asset-similar", [asset.pk], request=request),
+        }
+
+    def update(self, instance: Asset, validated_data: dict[str, Any]) -> Asset:
+        tags = validated_data.pop("tags", None)
+        changed = super().update(instance, validated_data)
+        if tags is not None:
+            changed.tags.set(Tag.objects.named(tags))
+        return changed
+
+
+class UploadSerializer(serializers.Serializer[Asset]):
+    file = serializers.FileField(allow_empty_file=True)  # an empty one gets its own code
+    title = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+    collection = serializers.PrimaryKeyRelatedField(
+        queryset=Collection.objects.all(), required=False, allow_null=True, default=None
+    )
+    tags = TagNames(required=False, default=list)
+
+
+class StoredSerializer(AssetSerializer):
+    duplicate = serializers.BooleanField(read_only=True)
+
+    class Meta(AssetSerializer.Meta):
+        fields = [*AssetSerializer.Meta.fields, "duplicate"]
+
+
+class NewestFirst(CursorPagination):
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+    ordering = "-id"
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List assets, newest first"),
+    retrieve=extend_schema(summary="One asset"),
+    partial_update=extend_schema(summary="Change title, collection or tags"),
+    destroy=extend_schema(summary="Delete an asset and its files"),
+)
+class AssetViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[Asset],
+):
+    queryset = Asset.objects.none()  # for the schema; see get_queryset
+    serializer_class = AssetSerializer
+    pagination_class = NewestFirst
+    filter_backends = [DjangoFilterBackend, OrderingFilter]
+    filterset_class = AssetFilter
+    ordering = ["-id"]
+    ordering_fields = ["id", "created", "title", "size_bytes", "width", "height"]
+    parser_classes = [MultiPartParser, FormParser, JSONParser]
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+
+    def get_queryset(self) -> QuerySet[Asset]:
+        return Asset.objects.visible_to(self.request.user).for_display()
+
+    @extend_schema(
+        summary="Upload a picture",
+        request={"multipart/form-data": UploadSerializer},
+        responses={201: StoredSerializer, 200: StoredSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """201 with the asset; 200 with the asset that exists, and `duplicate`, where the same bytes are there."""
+        given = UploadSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        fields = given.validated_data
+        details = Details(title=fields["title"], collection=fields["collection"], tags=fields["tags"])
+        stored = store_upload(fields["file"], cast("User", request.user), details)  # the permission saw to that
+        answer = AssetSerializer(stored.asset, context=self.get_serializer_context()).data
+        return Response({**answer, "duplicate": stored.duplicate}, status=200 if stored.duplicate else 201)
+
+    @extend_schema(summary="The original bytes, under the original file name", responses={200: OpenApiTypes.BINARY})
+    @action(detail=True)
+    def download(self, request: Request, pk: str) -> HttpResponseBase:
+        return send_original(self.get_object())

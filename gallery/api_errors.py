@@ -1,0 +1,51 @@
+"""Every error of the API as {"code", "detail"}, with a code from the closed list."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as rest_exception_handler
+
+from gallery.errors import Code, Refused
+
+_CODES = {
+    status.HTTP_400_BAD_REQUEST: Code.INVALID,
+    status.HTTP_401_UNAUTHORIZED: Code.NOT_SIGNED_IN,
+    status.HTTP_403_FORBIDDEN: Code.FORBIDDEN,
+    status.HTTP_404_NOT_FOUND: Code.NOT_FOUND,
+    status.HTTP_405_METHOD_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
+    status.HTTP_406_NOT_ACCEPTABLE: Code.INVALID,
+    status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_TYPE,
+    status.HTTP_429_TOO_MANY_REQUESTS: Code.THROTTLED,
+}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    if isinstance(error, Refused):
+        return Response({"code": error.code, "detail": error.detail}, status=error.http_status)
+    if isinstance(error, SuspiciousOperation):  # too many fields, a body too large: Django would answer in HTML
+        return Response({"code": Code.INVALID, "detail": "The request is malformed."}, status=400)
+    response = rest_exception_handler(error, context)
+    if response is not None:
+        response.data = {"code": _CODES.get(response.status_code, Code.INVALID), "detail": _sentence(error)}
+    return response
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, Http404):
+        return "There is no such thing here."
+    if isinstance(error, PermissionDenied):
+        return "You may not do this."
+    if isinstance(error, exceptions.ValidationError):
+        return _flattened(error.detail)
+    return str(error.detail) if isinstance(error, exceptions.APIException) else str(error)
+
+
+def _flattened(detail: Any, field: str = "") -> str:
+    if isinstance(detail, dict):
+        return " ".join(_flattened(inner, name) for name, inner in detail.items())
+    if isinstance(detail, list):
+        return " ".join(_flattened(inner, field) for inner in detail)
+    return str(detail) if field in {"", "non_field_errors"} else f"{field}: {detail}"

@@ -1,0 +1,63 @@
+"""Runs a decode in a child process with limits on memory and time, so that no file can take the server down."""
+
+import ctypes
+import multiprocessing
+import resource
+import signal
+import sys
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from django.conf import settings
+from pebble import ProcessExpired, ProcessPool
+
+from gallery.errors import Code, Refused
+from gallery.images import Rendered, render
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+_pool: ProcessPool | None = None
+_starting = Lock()
+
+
+def render_file(path: Path) -> Rendered:
+    """`images.render` in a child process. Raises Refused."""
+    work = partial(render, path, max_pixels=settings.MAX_PIXELS)
+    try:
+        rendered: Rendered = _processes().schedule(work, timeout=settings.DECODE_TIMEOUT_S).result()
+    except FutureTimeoutError:
+        raise Refused(Code.DECODE_TIMEOUT, "Decoding the picture takes too long.") from None
+    except (ProcessExpired, BrokenProcessPool, MemoryError):
+        raise Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.") from None
+    return rendered
+
+
+def _processes() -> ProcessPool:
+    global _pool  # noqa: PLW0603 (one pool a process, made when first used and not when imported)
+    with _starting:
+        if _pool is None or not _pool.active:
+            # forkserver: a fork of this process would copy its threads' locks and the encoder's memory
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["gallery.images"])
+            _pool = ProcessPool(
+                settings.DECODE_PROCESSES,
+                context=context,
+                initializer=_limit,
+                initargs=(settings.DECODE_MEMORY_BYTES,),
+            )
+        return _pool
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    end_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(sign: signal.Signals) -> None:
+    """Ask Linux to send this process a signal when its parent ends, however that ends. Elsewhere: nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sign)

@@ -1,0 +1,161 @@
+"""store_upload(): the one way in, for web, API and command line."""
+
+import errno
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.db import IntegrityError, transaction
+
+from gallery import sandbox
+from gallery.errors import Code, Refused
+from gallery.images import Rendered
+from gallery.models import Asset, Collection, Tag
+from gallery.signals import asset_stored
+
+#: Longer than this, what follows the last dot is no suffix but part of a sentence.
+_SUFFIX_MAX = 10
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class Stored:
+    asset: Asset
+    #: The same bytes were there already; nothing was stored, and `asset` is what was there.
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the uploader says of a file."""
+
+    title: str = ""
+    collection: Collection | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+def store_upload(file: File[bytes], owner: User, details: Details | None = None, *, in_bulk: bool = False) -> Stored:
+    """Store a picture with its renditions, or find that it is stored. Raises Refused, and then leaves nothing."""
+    with _storage_errors(), spooled(file) as (path, sha256):
+        existing = Asset.objects.visible_to(owner).filter(sha256=sha256).first()
+        if existing:
+            return Stored(existing, duplicate=True)
+        rendered = sandbox.render_file(path)
+        details = details or Details()
+        asset = _unsaved(clean_filename(file.name or ""), details, rendered)
+        asset.owner, asset.sha256, asset.size_bytes = owner, sha256, path.stat().st_size
+        return _save(asset, path, rendered, details.tags, in_bulk=in_bulk)
+
+
+@contextmanager
+def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
+    """A private copy of the upload on disk, and its SHA-256; gone afterwards. Raises Refused (too_large)."""
+    if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
+        raise _too_large()
+    with tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy:
+        digest, size = hashlib.sha256(), 0
+        for chunk in file.chunks(1 << 20):
+            size += len(chunk)
+            if size > settings.MAX_UPLOAD_BYTES:
+                raise _too_large()
+            digest.update(chunk)
+            copy.write(chunk)
+        copy.flush()
+        yield Path(copy.name), digest.hexdigest()
+
+
+def _too_large() -> Refused:
+    return Refused(
+        Code.TOO_LARGE,
+        f"The file is too large; at most {settings.MAX_UPLOAD_BYTES // 1_000_000} MB are taken.",
+    )
+
+
+def _unsaved(filename: str, details: Details, rendered: Rendered) -> Asset:
+    return Asset(
+        title=(details.title.strip() or PurePosixPath(filename).stem)[:300],
+        filename=filename,
+        collection=details.collection,
+        format=rendered.format,
+        width=rendered.width,
+        height=rendered.height,
+    )
+
+
+def clean_filename(name: str) -> str:
+    """The last part of a path, without control characters, short enough for the database and any file system."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    printable = "".join(letter for letter in last if letter.isprintable()).strip()
+    stem, dot, suffix = printable.rpartition(".")
+    if dot and len(suffix) <= _SUFFIX_MAX:
+        return f"{stem[: 200 - len(suffix)]}.{suffix}"
+    return printable[:200] or "untitled"
+
+
+def _save(asset: Asset, path: Path, rendered: Rendered, tags: list[str], *, in_bulk: bool) -> Stored:
+    with _files_of(asset) as keep:
+        _write_files(asset, path, rendered)
+        try:
+            with transaction.atomic():
+                asset.save(force_insert=True)
+                asset.tags.set(Tag.objects.named(tags))
+                transaction.on_commit(partial(_announce, asset.pk, in_bulk=in_bulk))
+        except IntegrityError:
+            existing = Asset.objects.filter(sha256=asset.sha256).first()
+            if existing is None:  # it was another constraint, or the other upload was deleted just now
+                raise
+            return Stored(existing, duplicate=True)
+        keep()
+    return Stored(asset, duplicate=False)
+
+
+def _announce(asset_id: int, *, in_bulk: bool) -> None:
+    # robust: the upload is stored whatever its listeners do, and a sweep makes good what they missed
+    asset_stored.send_robust(Asset, asset_id=asset_id, in_bulk=in_bulk)
+
+
+def _write_files(asset: Asset, path: Path, rendered: Rendered) -> None:
+    with path.open("rb") as original:
+        asset.original.save(asset.filename, File(original), save=False)
+    asset.preview.save("preview.jpg", ContentFile(rendered.preview), save=False)
+    asset.thumbnail.save("thumbnail.jpg", ContentFile(rendered.thumbnail), save=False)
+
+
+@contextmanager
+def _files_of(asset: Asset) -> Iterator[Callable[[], None]]:
+    """Removes the asset's files again unless told to keep them."""
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    try:
+        yield keep
+    finally:
+        if not kept:
+            remove_files(asset)
+
+
+def remove_files(asset: Asset) -> None:
+    for stored in (asset.original, asset.preview, asset.thumbnail):
+        if stored.name:
+            stored.storage.delete(stored.name)
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise Refused(Code.STORAGE_FULL, "The disk is full. Delete something, or ask the administrator.") from error

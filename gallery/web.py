@@ -1,0 +1,105 @@
+"""What the pages of gallery and search share: who comes in, what they may have, page or fragment."""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import patch_vary_headers
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from gallery.errors import Code
+from gallery.models import Asset, Collection, Tag
+
+#: Names offered while typing; a browser's list of more is of no use.
+_MOST_NAMES_OFFERED = 500
+
+
+class Request(HttpRequest):
+    htmx: HtmxDetails
+    user: User | AnonymousUser
+
+
+class MemberRequest(Request):
+    user: User
+
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+
+def for_readers(view: View) -> View:
+    """Who is signed in comes in, and everyone where PUBLIC_READ says so."""
+    return _guarded(view, lambda user: user.is_authenticated or settings.PUBLIC_READ)
+
+
+def for_members(view: View) -> View:
+    """Who is signed in comes in."""
+    return _guarded(view, lambda user: user.is_authenticated)
+
+
+def _guarded(view: View, may_enter: Callable[[User | AnonymousUser], bool]) -> View:
+    @wraps(view)
+    def guarded(request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return view(request, *args, **kwargs) if may_enter(request.user) else _to_login(request)
+
+    return cast("View", guarded)
+
+
+def _to_login(request: Request) -> HttpResponseBase:
+    if wants_json(request):
+        detail = "You are not signed in any more. Sign in again, then retry."
+        return JsonResponse({"code": Code.NOT_SIGNED_IN, "detail": detail}, status=HTTPStatus.UNAUTHORIZED)
+    if request.htmx:  # back to the page that asked, not to the fragment
+        page = request.htmx.current_url_abs_path or request.get_full_path()
+        return HttpResponseClientRedirect(redirect_to_login(page).url)
+    return redirect_to_login(request.get_full_path())
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def get_readable_asset(request: Request, asset_id: int) -> Asset:
+    return get_object_or_404(Asset.objects.visible_to(request.user).for_display(), pk=asset_id)
+
+
+def get_editable_asset(request: Request, asset_id: int) -> Asset:
+    asset = get_readable_asset(request, asset_id)
+    if not asset.may_be_edited_by(request.user):
+        raise PermissionDenied
+    return asset
+
+
+def get_editable_collection(request: Request, collection_id: int) -> Collection:
+    collection = get_object_or_404(Collection, pk=collection_id)
+    if not collection.may_be_edited_by(request.user):
+        raise PermissionDenied
+    return collection
+
+
+def names_offered() -> dict[str, Any]:
+    """Names that forms offer."""
+    return {
+        "collections": Collection.objects.order_by("name")[:_MOST_NAMES_OFFERED],
+        "tags": Tag.objects.order_by("name")[:_MOST_NAMES_OFFERED],
+    }
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether htmx asks for a part of the page; going back in history, it asks for the whole."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
+def respond(
+    request: Request, page: str, fragment: str, context: dict[str, Any], *, status: int = HTTPStatus.OK
+) -> HttpResponse:
+    response = render(request, fragment if is_fragment(request) else page, context, status=status)
+    patch_vary_headers(response, ["HX-Request"])  # or the browser's cache would show one for the other
+    return response

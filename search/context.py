@@ -1,0 +1,26 @@
+"""What every page says of the encoder."""
+
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from search.encoders import descriptor
+from search.models import Encoder
+
+#: In a session: its reader has seen the banner and closed it.
+DISMISSED = "encoder_banner_dismissed"
+
+
+def encoder_banner(request: HttpRequest) -> dict[str, Any]:
+    """The built-in encoder serves only where DINOv2 could not be had: people should know."""
+    if not (request.user.is_authenticated or settings.PUBLIC_READ):
+        return {}
+    return {
+        "may_read": True,
+        "active_encoder": cache(Encoder.objects.active),  # asked for once, and only by templates that show it
+        "built_in_encoder": descriptor.SPEC.name,
+        "wanted_encoder": settings.ENCODER,
+        "is_banner_dismissed": DISMISSED in request.session,
+    }

@@ -1,0 +1,103 @@
+"""A model's files: in MODEL_DIR where that is set, else in the hub's cache, else fetched; none damaged."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from search.encoders import hub
+from search.encoders.base import EncoderUnavailable
+from search.encoders.hub import HubFile
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+def locate(encoder: str, repository: str, revision: str, model_dir: Path | None) -> Path:
+    """The folder that holds config.json and model.safetensors, both whole. Raises EncoderUnavailable."""
+    try:
+        if model_dir is not None:
+            return _supplied(model_dir, encoder, repository)
+        config, _ = (_whole(HubFile(repository, revision, name)) for name in (CONFIG, WEIGHTS))
+    except OSError as error:
+        raise EncoderUnavailable(
+            f"The files of {encoder} cannot be read: {error}.", "Grant access."
+        ) from error
+    return config.parent
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_bytes())
+    return config
+
+
+def unusable(place: Path, what: str) -> EncoderUnavailable:
+    first_line = what.strip().partition("\n")[0]
+    return EncoderUnavailable(
+        f"{place} cannot be used: {first_line}.", "Delete it, or replace it with the published file."
+    )
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a file; empty where nothing is. Reads all of a file whose SHA-256 is known."""
+    return _config_damage(path) if path.name == CONFIG else _weights_damage(path)
+
+
+def _supplied(model_dir: Path, encoder: str, repository: str) -> Path:
+    """MODEL_DIR/<encoder>, MODEL_DIR/<owner>/<name> or MODEL_DIR: the first that has a config.json."""
+    folders = (model_dir / encoder, model_dir / repository, model_dir)
+    found = next((folder for folder in folders if (folder / CONFIG).is_file()), None)
+    if found is None:
+        raise EncoderUnavailable(
+            f"MODEL_DIR has no {CONFIG} of {encoder}: not in {', '.join(map(str, folders))}.",
+            f"Put {CONFIG} and {WEIGHTS} of {repository} into {folders[0]}.",
+        )
+    if not (found / WEIGHTS).is_file():
+        raise EncoderUnavailable(
+            f"{found} has no {WEIGHTS}.", f"Put {WEIGHTS} of {repository} beside its {CONFIG}."
+        )
+    for path in (found / CONFIG, found / WEIGHTS):
+        if wrong := damage(path):
+            raise unusable(path, wrong)
+    return found
+
+
+def _whole(file: HubFile) -> Path:
+    """The file in the hub's cache; fetched where it is missing, and again where it is damaged."""
+    path = hub.fetch(file)
+    wrong = damage(path)
+    if not wrong:
+        return path
+    logger.warning("%s is damaged (%s) and is fetched again.", path, wrong)
+    try:
+        hub.forget(path)
+        path = hub.fetch(file)
+    except (EncoderUnavailable, OSError) as error:
+        raise EncoderUnavailable(
+            f"{path} is damaged ({wrong}), and could not be fetched again: {error}",
+            f"Delete {path} and start again when the hub can be reached.",
+        ) from error
+    if wrong := damage(path):
+        raise unusable(path, wrong)
+    return path
+
+
+def _config_damage(path: Path) -> str:
+    try:
+        return "" if isinstance(json.loads(path.read_bytes()), dict) else "not a JSON object"
+    except ValueError as error:
+        return f"not JSON: {error}"
+
+
+def _weights_damage(path: Path) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    if not hub.is_as_named(path, path.resolve().name):
+        return "its content is not what was published"
+    try:
+        with safe_open(path, framework="pt"):
+            return ""
+    except SafetensorError as error:
+        return str(error)

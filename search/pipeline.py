@@ -1,0 +1,236 @@
+"""The only writer of Embedding: claim, decode, encode, store.
+
+The row is the truth: an asset without a finished embedding for an encoder is pending, whatever a queue says. A claim
+counts the attempt before the work, so that a picture that kills its process is not tried for ever. A vector travels
+with its asset's id from the claim to the row; nothing is ever matched by position with what was left out.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
+from numpy.typing import NDArray
+
+from gallery.images import open_rendition
+from gallery.models import Asset, AssetQuerySet
+from search import vectors
+from search.encoders import ImageEncoder
+from search.models import MAX_ATTEMPTS, Embedding, Encoder
+
+logger = logging.getLogger(__name__)
+
+#: A batch of 32 takes 8 s with DINOv2-base on two slow cores; one that takes this long has died.
+LEASE = timedelta(seconds=60)
+#: Batches decoded ahead of the one that is being encoded.
+_AHEAD = 2
+_DECODE_THREADS = 2
+
+GAVE_UP = f"Embedding was tried {MAX_ATTEMPTS} times and never finished: the process died or ran out of time each time."
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A claimed asset, decoded or not."""
+
+    asset_id: int
+    pixels: NDArray[np.uint8] | None
+    error: str = ""
+
+
+@dataclass
+class Tally:
+    ready: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.ready + self.failed
+
+
+Progress = Callable[[Tally], None]
+
+
+def embed(asset_ids: Sequence[int], row: Encoder) -> Tally:
+    """Embed those of the assets that are pending and that nobody else is at."""
+    encoder = row.load()
+    tally = Tally()
+    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
+        _finish(row, encoder, _prepare(claim(asset_ids, row), encoder, pool), tally)
+    return tally
+
+
+def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Progress | None = None) -> Tally:
+    """Embed all that is pending, decoding ahead while the encoder works, until none is left or time is up."""
+    encoder = row.load()
+    tally, stop_at = Tally(), time.monotonic() + seconds
+    give_up(row)
+    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
+        ahead: deque[list[Future[Prepared]]] = deque()
+        claims = _claims(row, encoder.batch_size)
+        while True:
+            while len(ahead) <= _AHEAD and time.monotonic() < stop_at and (claimed := next(claims, None)):
+                ahead.append(_prepare(claimed, encoder, pool))
+            if not ahead:
+                return tally
+            _finish(row, encoder, ahead.popleft(), tally)
+            if progress:
+                progress(tally)
+
+
+def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
+    """Batches of claimed assets: what was never tried first, then one by one what died with its batch."""
+    after = 0
+    while wanted := list(untried(row).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch_size]):
+        after = wanted[-1]
+        if claimed := claim(wanted, row):
+            yield claimed
+    abandoned = Embedding.objects.abandoned().filter(encoder=row)
+    for asset_id in list(abandoned.values_list("asset_id", flat=True)):
+        if claimed := claim([asset_id], row):
+            yield claimed
+
+
+def untried(row: Encoder) -> AssetQuerySet:
+    return Asset.objects.filter(~Exists(Embedding.objects.filter(asset=OuterRef("pk"), encoder=row)))
+
+
+def pending_count(row: Encoder) -> int:
+    unfinished = Embedding.objects.filter(encoder=row, vector=None, error="").count()
+    return untried(row).count() + unfinished
+
+
+_CLAIM = """
+    INSERT INTO search_embedding AS mine (asset_id, encoder_id, attempts, claimed_until, error)
+    SELECT id, %(encoder)s, 1, now() + %(lease)s, '' FROM gallery_asset WHERE id = ANY(%(assets)s)
+        ORDER BY id FOR KEY SHARE  -- an asset deleted just now is left out, not an error
+    ON CONFLICT (asset_id, encoder_id) DO UPDATE
+        SET attempts = mine.attempts + 1, claimed_until = now() + %(lease)s
+        WHERE mine.vector IS NULL AND mine.error = '' AND mine.claimed_until < now() AND mine.attempts < %(most)s
+    RETURNING asset_id
+"""
+
+
+def claim(asset_ids: Sequence[int], row: Encoder) -> list[int]:
+    """Those of the assets that are now ours to embed; one statement, so no two processes get the same."""
+    parameters: dict[str, Any] = {
+        "encoder": row.pk,
+        "lease": LEASE,
+        "assets": list(asset_ids),
+        "most": MAX_ATTEMPTS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, parameters)
+        return [asset_id for (asset_id,) in cursor.fetchall()]
+
+
+def _prepare(asset_ids: Sequence[int], encoder: ImageEncoder, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
+    assets = Asset.objects.only("preview").in_bulk(list(asset_ids))
+    return [pool.submit(_decode, asset, encoder) for asset in assets.values()]
+
+
+def _decode(asset: Asset, encoder: ImageEncoder) -> Prepared:
+    try:
+        with asset.preview.open("rb") as stored:
+            image = open_rendition(stored.read(), shorter_side_px=encoder.decode_side_px)
+        return Prepared(asset.pk, encoder.prepare(image))
+    except Exception as error:  # one bad file must not stop the others; the reason goes into its row
+        logger.warning("Asset %s cannot be decoded: %s", asset.pk, error)
+        return Prepared(asset.pk, None, f"The preview cannot be read: {error}")
+
+
+def _finish(row: Encoder, encoder: ImageEncoder, futures: Sequence[Future[Prepared]], tally: Tally) -> None:
+    batch = [future.result() for future in futures]
+    readable = [(item.asset_id, item.pixels) for item in batch if item.pixels is not None]
+    embedded, refused = _encode(encoder, readable)
+    failures = {item.asset_id: item.error for item in batch if item.pixels is None} | refused
+    store(row, embedded)
+    fail(row, failures)
+    tally.ready += len(embedded)
+    tally.failed += len(failures)
+
+
+def _encode(
+    encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
+    """Vectors by asset id, and reasons by asset id for pictures the encoder will not take."""
+    if not readable:
+        return {}, {}
+    try:
+        made = vectors.unit(encoder.encode(np.stack([pixels for _, pixels in readable])))
+        return {asset_id: vector for (asset_id, _), vector in zip(readable, made, strict=True)}, {}
+    except Exception as error:
+        if len(readable) == 1:
+            logger.exception("Asset %s cannot be encoded", readable[0][0])
+            return {}, {readable[0][0]: f"The encoder failed: {error}"}
+    return _encode_singly(encoder, readable)  # the others must not fail with the one
+
+
+def _encode_singly(
+    encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
+    embedded: dict[int, NDArray[np.float32]] = {}
+    refused: dict[int, str] = {}
+    for item in readable:
+        one, not_one = _encode(encoder, [item])
+        embedded |= one
+        refused |= not_one
+    return embedded, refused
+
+
+_STORE = """
+    UPDATE search_embedding AS mine SET vector = made.vector::halfvec, embedded_at = now(), error = ''
+    FROM unnest(%(assets)s::bigint[], %(vectors)s::text[]) AS made (asset_id, vector)
+    WHERE mine.asset_id = made.asset_id AND mine.encoder_id = %(encoder)s
+    RETURNING mine.asset_id
+"""
+
+
+def store(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
+    """Write vectors by asset id. An asset deleted meanwhile took its claim along, so nothing is left over."""
+    if not embedded:
+        return
+    texts = [vectors.to_text(vector) for vector in embedded.values()]
+    with transaction.atomic(), connection.cursor() as cursor:
+        _lock_encoder(row)
+        cursor.execute(_STORE, {"assets": list(embedded), "vectors": texts, "encoder": row.pk})
+        if row.is_active:
+            Asset.objects.filter(pk__in=list(embedded)).update(status=Asset.Status.READY, error="")
+
+
+def fail(row: Encoder, failures: dict[int, str]) -> None:
+    """Write reasons by asset id."""
+    for asset_id, reason in failures.items():
+        with transaction.atomic():
+            _lock_encoder(row)
+            Embedding.objects.filter(asset=asset_id, encoder=row).update(error=reason)
+            if row.is_active:
+                Asset.objects.filter(pk=asset_id).update(status=Asset.Status.FAILED, error=reason)
+
+
+def _lock_encoder(row: Encoder) -> None:
+    """Know for the rest of the transaction whether the encoder serves: activating waits for this lock."""
+    row.is_active = Encoder.objects.select_for_update(of=("self",), no_key=True).get(pk=row.pk).is_active
+
+
+def give_up(row: Encoder) -> int:
+    """Fail what was tried as often as allowed without an answer."""
+    lost = Embedding.objects.given_up().filter(encoder=row).values_list("asset_id", flat=True)
+    failures = dict.fromkeys(lost, GAVE_UP)
+    fail(row, failures)
+    return len(failures)
+
+
+def retry(assets: Sequence[int], row: Encoder) -> int:
+    """Forget what is known of the assets' embeddings, so that they are made again."""
+    with transaction.atomic():
+        _lock_encoder(row)
+        Embedding.objects.filter(asset__in=assets, encoder=row).delete()
+        return Asset.objects.filter(pk__in=assets).update(status=Asset.Status.PENDING, error="") if row.is_active else 0

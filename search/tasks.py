@@ -1,0 +1,54 @@
+"""What workers are called for: ids in, one call, nothing else."""
+
+from django_q.tasks import async_task
+
+from search import index, pipeline
+from search.models import Encoder
+
+#: Work of many pictures stops after this and queues itself again, so that a worker told to stop can soon do so.
+_DRAIN_SECONDS = 5
+
+
+def embed_asset(asset_id: int) -> None:
+    """Interactive queue: one picture, at once."""
+    if row := Encoder.objects.active():
+        pipeline.embed([asset_id], row)
+
+
+def embed_pending() -> None:
+    """Bulk queue: all that is pending."""
+    row = Encoder.objects.active()
+    if row is None:
+        return
+    if pipeline.embed_pending(row, seconds=_DRAIN_SECONDS).total:
+        queue_pending()
+
+
+def sweep() -> None:
+    """Every minute: heal whatever was lost, and build an index when it pays."""
+    embed_pending()
+    build_index_if_due()
+
+
+def build_index_if_due() -> None:
+    row = Encoder.objects.active()
+    if row and index.is_due(row):
+        index.build(row)
+
+
+def queue_asset(asset_id: int) -> None:
+    async_task("search.tasks.embed_asset", asset_id, cluster="interactive")
+
+
+def queue_pending() -> None:
+    async_task("search.tasks.embed_pending", cluster="bulk")
+
+
+def queue_index_build() -> None:
+    async_task("search.tasks.build_index", cluster="bulk")
+
+
+def build_index() -> None:
+    """Bulk queue: build now, whether due or not."""
+    if row := Encoder.objects.active():
+        index.build(row)

@@ -1,0 +1,175 @@
+"""Pages of searching."""
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import replace_url
+
+from gallery.errors import Refused
+from gallery.filters import AssetFilter
+from gallery.models import Asset, AssetQuerySet
+from gallery.web import (
+    MemberRequest,
+    Request,
+    for_members,
+    for_readers,
+    get_editable_asset,
+    get_readable_asset,
+    is_fragment,
+    names_offered,
+    respond,
+)
+from search import pipeline, query, tasks
+from search.context import DISMISSED
+from search.forms import SearchForm
+from search.query import Answer
+
+#: Newest assets offered to start from.
+_OFFERED = 12
+#: Similar assets shown on an asset's page.
+_ON_ASSET_PAGE = 12
+
+
+@dataclass
+class Found:
+    """What results show: an answer, or why there is none."""
+
+    asset: Asset | None = None
+    answer: Answer | None = None
+    refused: Refused | None = None
+    #: Of the picture searched with. An asset that has the same is identical, not merely similar.
+    sha256: str = ""
+
+    @property
+    def status(self) -> HTTPStatus:
+        return self.refused.http_status if self.refused else HTTPStatus.OK
+
+
+# --- the search page ----------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_readers
+def search(request: Request) -> HttpResponse:
+    given = request.POST if request.method == "POST" else request.GET
+    form = SearchForm(given, request.FILES)
+    chosen = AssetFilter(given, Asset.objects.visible_to(request.user))
+    found = _find(request, form, chosen) if request.method == "POST" or form.has_query else Found()
+    carried = _carried(form, chosen)
+    context = {"form": form, "filter": chosen, "found": found, "carried": carried}
+    if not is_fragment(request):
+        context |= {**names_offered(), "newest": _newest(request)}
+    response = respond(request, "search/search.html", "search/_results.html", context, status=found.status)
+    return _marked(replace_url(response, _address(found, carried)), found)
+
+
+def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
+    found, among = Found(), chosen.matching() if chosen.is_narrowing else None
+    try:
+        form.check()
+        if image := form.cleaned_data["image"]:
+            found.sha256 = _sha256(image)
+            found.answer = _like_picture(image, form.cleaned_data["k"], among)
+        else:
+            found.asset = get_readable_asset(request, form.cleaned_data["asset"])
+            found.answer = _like_asset(found.asset, form.cleaned_data["k"], among)
+    except Refused as refused:
+        found.refused = refused
+    return found
+
+
+def _sha256(image: "UploadedFile[bytes]") -> str:
+    digest = hashlib.sha256()
+    for chunk in image.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _like_picture(image: "UploadedFile[bytes]", k: int, among: AssetQuerySet | None) -> Answer:
+    row, started = query.active_encoder(), time.perf_counter()
+    vector = query.encode_pictures([image], row)[0]
+    encode_ms = (time.perf_counter() - started) * 1000
+    answer = query.find_similar(vector, row, k=k, among=among)
+    return replace(answer, took_ms={"encode": encode_ms, **answer.took_ms})
+
+
+def _like_asset(asset: Asset, k: int, among: AssetQuerySet | None = None) -> Answer:
+    row = query.active_encoder()
+    return query.find_similar(query.vector_of(asset, row), row, k=k, among=among, but=asset.pk)
+
+
+def _marked(response: HttpResponse, found: Found) -> HttpResponse:
+    """Tells the page's script that a refusal is worded for the reader, and to be shown in its place."""
+    if found.refused:
+        response["X-Refused"] = found.refused.code
+    return response
+
+
+def _carried(form: SearchForm, chosen: AssetFilter) -> str:
+    """How many and the filters, as links carry them on."""
+    names = ["k", *chosen.filters]
+    return urlencode({name: form.data[name] for name in names if form.data.get(name)})
+
+
+def _address(found: Found, carried: str) -> str:
+    """Where the same search is found again. One by a picture from outside has no address of its own."""
+    parts = [f"asset={found.asset.pk}"] if found.asset else []
+    return f"{reverse('search:search')}?{'&'.join([*parts, carried] if carried else parts)}"
+
+
+def _newest(request: Request) -> AssetQuerySet:
+    ready = Asset.objects.visible_to(request.user).filter(status=Asset.Status.READY)
+    return ready.only("title", "width", "height").order_by("-pk")[:_OFFERED]
+
+
+# --- on an asset's page -------------------------------------------------------------------------------------
+
+
+@require_safe
+@for_readers
+def similar(request: Request, asset_id: int) -> HttpResponse:
+    """What looks like an asset, for its page; the search page shows the same, with filters."""
+    asset = get_readable_asset(request, asset_id)
+    if not is_fragment(request):
+        return redirect(f"{reverse('search:search')}?asset={asset.pk}")
+    found = Found(asset)
+    if asset.status != Asset.Status.PENDING:
+        try:
+            found.answer = _like_asset(asset, _ON_ASSET_PAGE)
+        except Refused as refused:
+            found.refused = refused
+    response = render(request, "search/_similar.html", {"found": found}, status=found.status)
+    return _marked(response, found)
+
+
+@require_POST
+@for_members
+def retry(request: MemberRequest, asset_id: int) -> HttpResponse:
+    asset = get_editable_asset(request, asset_id)
+    try:
+        pipeline.retry([asset.pk], query.active_encoder())
+    except Refused as refused:
+        messages.error(request, refused.detail)
+    else:
+        tasks.queue_asset(asset.pk)
+    return redirect(asset)
+
+
+# --- the encoder's banner -----------------------------------------------------------------------------------
+
+
+@require_POST
+@for_readers
+def dismiss_banner(request: Request) -> HttpResponse:
+    """Not shown again in this session."""
+    request.session[DISMISSED] = True
+    return HttpResponse() if is_fragment(request) else redirect("search:search")

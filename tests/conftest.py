@@ -1,0 +1,180 @@
+"""What tests stand on: people, pictures made in memory, and assets as an upload leaves them."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from PIL import Image
+from rest_framework.test import APIClient
+
+from gallery.models import Asset
+from gallery.uploads import Details, store_upload
+from search import encoders
+from search.encoders import EncoderSpec, registry
+from search.models import Encoder
+
+Picture = Callable[..., SimpleUploadedFile]
+
+
+def drawn(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A picture unlike that of any other seed: coarse coloured noise, smooth enough to survive JPEG."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def picture() -> Picture:
+    """picture(seed, name=..., size=..., format=...): an upload. The same arguments give the same bytes."""
+
+    def make(
+        seed: int = 0, *, name: str = "", size: tuple[int, int] = (64, 48), format: str = "JPEG"
+    ) -> SimpleUploadedFile:
+        return SimpleUploadedFile(name or f"picture-{seed}.{format.lower()}", encoded(drawn(seed, size), format))
+
+    return make
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return User.objects.create_user("ann", password="correct horse")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Signed in, and neither owner nor staff."""
+    return User.objects.create_user("bob", password="correct horse")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return User.objects.create_superuser("cleo", password="correct horse")
+
+
+@pytest.fixture
+def user_client(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def stranger_client(stranger: User) -> Client:
+    client = Client()
+    client.force_login(stranger)
+    return client
+
+
+@pytest.fixture
+def staff_client(staff: User) -> Client:
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+@pytest.fixture
+def api(user: User) -> APIClient:
+    """The API as `user`, by token as clients use it."""
+    from rest_framework.authtoken.models import Token
+
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=user).key}")
+    return client
+
+
+@pytest.fixture
+def encoder(db: None) -> Encoder:
+    """The built-in encoder, serving."""
+    row = Encoder.objects.for_spec(encoders.spec("descriptor"))
+    row.activate()
+    return row
+
+
+@pytest.fixture
+def asset(user: User, picture: Picture) -> Callable[..., Asset]:
+    """asset(seed, owner=..., title=..., tags=[...], collection=...): an asset as an upload leaves it."""
+
+    def make(seed: int = 0, *, owner: User | None = None, **details: object) -> Asset:
+        return store_upload(picture(seed), owner or user, Details(**details)).asset
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    """Throttles and debouncing of one test must not reach into the next."""
+    cache.clear()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real photographs and hostile files, where the environment names a folder of them."""
+    folder = os.environ.get("ASSETSEARCH_SHARED")
+    if not folder:
+        pytest.skip("ASSETSEARCH_SHARED is unset: no folder of real photographs to test with")
+    return Path(folder).resolve()
+
+
+class MeanColour:
+    """An encoder whose vectors are worked out by hand: a picture's mean red, green and blue, and a constant.
+
+    A picture whose mean is nearly (13, 13, 13) makes it raise, together with all of its batch.
+    """
+
+    dimensions, dtype, decode_side_px, batch_size = 4, "float32", 8, 4
+    poison = 13
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image).reshape(-1, 3).mean(axis=0).astype(np.uint8)
+
+    def encode(self, prepared: np.ndarray) -> np.ndarray:
+        self.batches.append(len(prepared))
+        if (np.abs(prepared.astype(int) - self.poison) <= 1).all(axis=1).any():
+            raise RuntimeError("poison")
+        long = np.concatenate([prepared.astype(np.float32), np.full((len(prepared), 1), 64, np.float32)], axis=1)
+        return long / np.linalg.norm(long, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def mean_colour(monkeypatch: pytest.MonkeyPatch) -> MeanColour:
+    """The encoder above, in the registry as "mean-colour"."""
+    made = MeanColour()
+    spec = EncoderSpec("mean-colour", "1", MeanColour.dimensions, 1, lambda _: made)
+    monkeypatch.setitem(encoders.SPECS, spec.name, spec)
+    registry._load.cache_clear()
+    yield made
+    registry._load.cache_clear()
+
+
+@pytest.fixture
+def colour_encoder(db: None, mean_colour: MeanColour) -> Encoder:
+    """The row of "mean-colour", serving."""
+    row = Encoder.objects.for_spec(encoders.spec("mean-colour"))
+    row.activate()
+    return row
+
+
+@pytest.fixture
+def flat(user: User) -> Callable[..., Asset]:
+    """flat(r, g, b): a stored asset of one colour."""
+
+    def make(*rgb: int, **details: object) -> Asset:
+        upload = SimpleUploadedFile(f"{rgb}.png", encoded(Image.new("RGB", (32, 32), rgb), "PNG"))
+        return store_upload(upload, user, Details(**details)).asset
+
+    return make

@@ -1,0 +1,246 @@
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework.test import APIClient
+
+from gallery.models import Asset, Collection
+
+ASSETS = "/api/v1/assets/"
+
+
+@pytest.fixture
+def stranger_api(stranger):
+    client = APIClient()
+    client.force_authenticate(stranger)
+    return client
+
+
+def assert_error(response, status, code):
+    assert response.status_code == status
+    assert response.json()["code"] == code
+    assert response.json()["detail"]
+
+
+def test_token_is_given_for_a_password_and_opens_the_api(user):
+    client = APIClient()
+    token = client.post("/api/v1/token/", {"username": "ann", "password": "correct horse"}).json()["token"]
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    assert client.get(ASSETS).status_code == 200
+
+
+def test_wrong_password_gets_no_token(user):
+    answer = APIClient().post("/api/v1/token/", {"username": "ann", "password": "wrong"})
+    assert_error(answer, 400, "invalid")
+
+
+def test_guessing_passwords_is_slowed(user):
+    client = APIClient()
+    for _ in range(10):
+        client.post("/api/v1/token/", {"username": "ann", "password": "wrong"})
+    assert_error(client.post("/api/v1/token/", {"username": "ann", "password": "wrong"}), 429, "throttled")
+
+
+@pytest.mark.parametrize("path", [ASSETS, f"{ASSETS}1/", f"{ASSETS}1/similar/", "/api/v1/status/"])
+def test_unsigned_requests_are_turned_away(db, path):
+    assert_error(APIClient().get(path), 401, "not_signed_in")
+
+
+def test_everyone_reads_and_nobody_writes_where_reading_is_public(asset, picture, settings):
+    stored = asset(1)
+    settings.PUBLIC_READ = True
+    anyone = APIClient()
+    assert anyone.get(f"{ASSETS}{stored.pk}/").status_code == 200
+    assert_error(anyone.post(ASSETS, {"file": picture(2)}, format="multipart"), 401, "not_signed_in")
+    assert_error(anyone.delete(f"{ASSETS}{stored.pk}/"), 401, "not_signed_in")
+
+
+def test_upload_answers_with_the_asset(api, user, picture):
+    shoes = Collection.objects.create(name="Shoes", owner=user)
+    fields = {"file": picture(1, name="a.jpg"), "title": "A", "collection": shoes.pk, "tags": "red, shoe, "}
+    response = api.post(ASSETS, fields, format="multipart")
+    assert response.status_code == 201
+    body = response.json()
+    assert body["duplicate"] is False
+    assert {
+        key: body[key] for key in ("title", "filename", "status", "error", "format", "width", "height", "collection")
+    } == {
+        "title": "A", "filename": "a.jpg", "status": "pending", "error": "", "format": "JPEG", "width": 64,
+        "height": 48, "collection": shoes.pk,
+    }  # fmt: skip
+    assert sorted(body["tags"]) == ["red", "shoe"]
+    assert set(body["urls"]) == {"original", "preview", "thumbnail", "similar"}
+    assert len(body["sha256"]) == 64
+
+
+def test_upload_of_the_same_bytes_answers_200_with_what_exists(api, picture):
+    first = api.post(ASSETS, {"file": picture(1)}, format="multipart").json()
+    again = api.post(ASSETS, {"file": picture(1, name="b.jpg")}, format="multipart")
+    assert again.status_code == 200
+    assert again.json() == {**first, "duplicate": True}
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 400, "empty"),
+        (b"no picture", 415, "unsupported_type"),
+        (b"\xff\xd8\xff\xe0broken", 400, "corrupt"),
+    ],
+)
+def test_bad_upload_is_refused_with_a_code(api, data, status, code):
+    response = api.post(ASSETS, {"file": SimpleUploadedFile("x.jpg", data)}, format="multipart")
+    assert_error(response, status, code)
+    assert not Asset.objects.exists()
+
+
+def test_upload_over_the_limit_is_refused(api, picture, settings):
+    settings.MAX_UPLOAD_BYTES = 10
+    assert_error(api.post(ASSETS, {"file": picture(1)}, format="multipart"), 413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"file": "text"},
+        {"collection": 999},
+        {"collection": "x"},
+        {"title": "x" * 301},
+        {"tags": "y" * 101},
+    ],
+)
+def test_bad_fields_of_an_upload_are_refused(api, picture, fields):
+    given = {"file": picture(1), **fields} if fields else {}
+    assert_error(api.post(ASSETS, given, format="multipart"), 400, "invalid")
+    assert not Asset.objects.exists()
+
+
+def test_download_gives_the_bytes_and_the_name_back(api, asset, picture):
+    upload = picture(3, name="Schöner Schuh.jpg")
+    stored = api.post(ASSETS, {"file": upload}, format="multipart").json()
+    response = api.get(stored["urls"]["original"])
+    upload.seek(0)
+    assert b"".join(response.streaming_content) == upload.read()
+    assert "filename*=utf-8''Sch%C3%B6ner%20Schuh.jpg" in response["Content-Disposition"]
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert response["Content-Type"] == "image/jpeg"
+
+
+def test_download_is_left_to_the_proxy_where_there_is_one(api, asset, settings):
+    settings.MEDIA_REDIRECT = "/_media/"
+    stored = asset(1)
+    response = api.get(f"{ASSETS}{stored.pk}/download/")
+    assert response["X-Accel-Redirect"] == f"/_media/{stored.original.name}"
+    assert response.content == b""
+
+
+def test_list_is_paged_newest_first(api, asset):
+    stored = [asset(seed) for seed in range(3)]
+    first = api.get(ASSETS, {"page_size": 2}).json()
+    assert [one["id"] for one in first["results"]] == [stored[2].pk, stored[1].pk]
+    assert [one["id"] for one in api.get(first["next"]).json()["results"]] == [stored[0].pk]
+
+
+def test_list_takes_the_same_number_of_queries_whatever_its_length(api, asset, django_assert_num_queries):
+    asset(0, tags=["a", "b"])
+    with django_assert_num_queries(3):  # the token with its user, the assets, their tags
+        api.get(ASSETS)
+    for seed in range(1, 6):
+        asset(seed, tags=["a", f"tag {seed}"])
+    with django_assert_num_queries(3):
+        api.get(ASSETS)
+
+
+def test_list_filters(api, user, asset):
+    shoes = Collection.objects.create(name="Shoes", owner=user)
+    red = asset(1, title="red_shoe-07", tags=["sale"], collection=shoes)
+    blue = asset(2, title="Blue hat")
+    Asset.objects.filter(pk=blue.pk).update(status="ready")
+
+    def found(**filters):
+        return {one["id"] for one in api.get(ASSETS, filters).json()["results"]}
+
+    assert found(q="shoe") == found(q="RED sho") == found(q="sale") == {red.pk}
+    assert found(q="red hat") == set()
+    assert found(collection=shoes.pk) == found(tag="SALE") == found(status="pending") == {red.pk}
+    assert found(status="ready") == {blue.pk}
+    assert found(format="JPEG") == {red.pk, blue.pk}
+    assert found(ordering="title") == {red.pk, blue.pk}
+
+
+@pytest.mark.parametrize("filters", [{"collection": "x"}, {"collection": 999}, {"status": "odd"}, {"format": "EXE"}])
+def test_filter_that_cannot_be_understood_is_refused(api, filters):
+    assert_error(api.get(ASSETS, filters), 400, "invalid")
+
+
+def test_owner_changes_and_deletes(api, asset):
+    stored = asset(1)
+    changed = api.patch(f"{ASSETS}{stored.pk}/", {"title": "New", "tags": ["x"]}, format="json").json()
+    assert (changed["title"], changed["tags"]) == ("New", ["x"])
+    assert api.delete(f"{ASSETS}{stored.pk}/").status_code == 204
+    assert not Asset.objects.exists()
+
+
+def test_staff_changes_what_others_own(asset, staff):
+    client = APIClient()
+    client.force_authenticate(staff)
+    assert client.patch(f"{ASSETS}{asset(1).pk}/", {"title": "New"}, format="json").status_code == 200
+
+
+def test_stranger_reads_but_changes_nothing(stranger_api, asset):
+    stored = asset(1)
+    assert stranger_api.get(f"{ASSETS}{stored.pk}/").status_code == 200
+    assert_error(stranger_api.patch(f"{ASSETS}{stored.pk}/", {"title": "New"}, format="json"), 403, "forbidden")
+    assert_error(stranger_api.delete(f"{ASSETS}{stored.pk}/"), 403, "forbidden")
+    assert Asset.objects.filter(title=stored.title).exists()
+
+
+def test_facts_of_an_asset_cannot_be_changed(api, asset):
+    stored = asset(1)
+    api.patch(f"{ASSETS}{stored.pk}/", {"sha256": "0" * 64, "status": "ready", "width": 1}, format="json")
+    unchanged = Asset.objects.get()
+    assert (unchanged.sha256, unchanged.status, unchanged.width) == (stored.sha256, "pending", stored.width)
+
+
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+@pytest.mark.parametrize("name", ["999", "999999999999999999999", "x"])
+def test_unknown_asset_is_not_found(api, method, name):
+    assert_error(getattr(api, method)(f"{ASSETS}{name}/"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'{"title": null}',
+        b'{"title": "\\ud800"}',
+        b'{"tags": {"a": [1]}}',
+        b'{"collection": {}}',
+    ],
+)
+def test_odd_bodies_are_refused(api, asset, body):
+    response = api.patch(f"{ASSETS}{asset(1).pk}/", body, content_type="application/json")
+    assert_error(response, 400, "invalid")
+
+
+def test_other_methods_and_types_are_refused(api):
+    assert_error(api.put(f"{ASSETS}1/", {}, format="json"), 405, "method_not_allowed")
+    assert_error(api.post(ASSETS, b"<x/>", content_type="application/xml"), 415, "unsupported_type")
+
+
+def test_malformed_multipart_is_refused(api):
+    response = api.post(ASSETS, b"--x\r\nbroken", content_type="multipart/form-data; boundary=x")
+    assert_error(response, 400, "invalid")
+    fields = "&".join(f"f{i}=1" for i in range(2000))
+    assert_error(api.post(ASSETS, fields, content_type="application/x-www-form-urlencoded"), 400, "invalid")
+
+
+def test_user_who_owns_assets_cannot_be_deleted_by_accident(asset, user):
+    from django.db.models import ProtectedError
+
+    asset(1)
+    with pytest.raises(ProtectedError):
+        User.objects.filter(pk=user.pk).delete()

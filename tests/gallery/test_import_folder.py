@@ -1,0 +1,88 @@
+import shutil
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from gallery.ingest.folder import pictures
+from gallery.models import Asset
+from tests.conftest import drawn, encoded
+
+pytestmark = pytest.mark.django_db(transaction=True)  # the command stores from several threads
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures in two folders, one of them broken, beside files that are no pictures."""
+    for name, data in {
+        "a.jpg": encoded(drawn(1)),
+        "deep/er/b.PNG": encoded(drawn(2), "PNG"),
+        "deep/broken.jpg": b"no picture",
+        "README.md": b"words",
+        ".hidden/c.jpg": encoded(drawn(3)),
+        ".d.jpg": encoded(drawn(4)),
+    }.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "photos/link.jpg").symlink_to(tmp_path / "photos/a.jpg")
+    return tmp_path / "photos"
+
+
+def imported(folder, **options):
+    try:
+        call_command("import_folder", str(folder), **options)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_pictures_below_a_folder_are_found_in_order(folder):
+    assert [str(path.relative_to(folder)) for path in pictures(folder)] == [
+        "a.jpg",
+        "deep/broken.jpg",
+        "deep/er/b.PNG",
+    ]
+
+
+def test_import_stores_what_it_can_and_reports_the_rest(folder, staff, capsys):
+    assert imported(folder, collection="Holiday", tag=["sea"]) == 1
+    assert sorted(Asset.objects.values_list("filename", flat=True)) == ["a.jpg", "b.PNG"]
+    assert {(a.owner, a.collection.name, a.tags.get().name) for a in Asset.objects.all()} == {(staff, "Holiday", "sea")}
+    said = capsys.readouterr().out
+    assert "refused  deep/broken.jpg: This is no picture" in said
+    assert "2 stored, 0 there already, 1 refused" in said
+
+
+def test_second_run_stores_only_what_is_new(folder, staff, capsys):
+    imported(folder)
+    (folder / "deep/broken.jpg").unlink()
+    shutil.copy(folder / "a.jpg", folder / "copy of a.jpg")
+    (folder / "new.jpg").write_bytes(encoded(drawn(9)))
+    assert imported(folder) == 0
+    assert Asset.objects.count() == 3
+    assert "1 stored, 3 there already, 0 refused" in capsys.readouterr().out
+
+
+def test_import_belongs_to_the_user_named(folder, staff, user):
+    imported(folder, user="ann")
+    assert set(Asset.objects.values_list("owner__username", flat=True)) == {"ann"}
+
+
+def test_import_names_what_is_wrong(tmp_path, db):
+    with pytest.raises(CommandError, match="not a folder"):
+        imported(tmp_path / "nowhere")
+    with pytest.raises(CommandError, match=r"manage\.py prepare"):
+        imported(tmp_path)
+    with pytest.raises(CommandError, match="no user nobody"):
+        imported(tmp_path, user="nobody")
+
+
+def test_import_queues_one_task_for_many_files(folder, staff):
+    from django_q.models import OrmQ
+
+    for seed in range(20):
+        (folder / f"{seed}.jpg").write_bytes(encoded(drawn(100 + seed)))
+    imported(folder)
+    queued = [(one.key, one.func()) for one in OrmQ.objects.all()]
+    assert set(queued) == {("bulk", "search.tasks.embed_pending")}
+    assert len(queued) <= 3

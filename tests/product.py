@@ -1,0 +1,151 @@
+"""The product as a user starts it, over a data folder of its own, and a client that speaks to it by HTTP."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "for these tests"
+_OURS = re.compile(r"manage\.py|gunicorn|forkserver|postgres")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 60, what: str = "it") -> Any:
+    """What the condition gives once that is true. Looks at it often, and for no longer than it must."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        threading.Event().wait(0.05)
+    raise AssertionError(f"{what} did not come about within {seconds} s")
+
+
+class Product:
+    """`manage.py up`, in a session of its own as a terminal gives it one."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir, self.port = data_dir, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        inherited = {k: v for k, v in os.environ.items() if k not in {"ASSETSEARCH_TEST_DATA", "DATABASE_URL"}}
+        self.environment = {
+            **inherited,
+            "DJANGO_SETTINGS_MODULE": "assetsearch.settings",
+            "DATA_DIR": str(data_dir),
+            "PORT": str(self.port),
+            "ADMIN_PASSWORD": PASSWORD,
+            "ENCODER": "descriptor",
+            "API_RATE_TOKEN": "1000/min",
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Seconds until the product said that it is ready."""
+        started, before = time.monotonic(), len(self.said())
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "up"],
+                cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        wait_for(lambda: "is ready" in self.said()[before:] or self.has_ended(), what="the product")
+        assert not self.has_ended(), self.said()
+        return time.monotonic() - started
+
+    def said(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> float:
+        """Seconds until everything ended."""
+        assert self.process is not None
+        started = time.monotonic()
+        self.process.send_signal(sign)
+        self.process.wait(60)
+        return time.monotonic() - started
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of this product, Postgres among them."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE or not _OURS.search(" ".join(process.cmdline())):
+                return False
+            return process.environ().get("DATA_DIR") == str(self.data_dir) or str(self.data_dir) in process.cmdline()
+        except psutil.Error:
+            return False
+
+    def kill(self) -> None:
+        """kill -9 to every process at once, Postgres too."""
+        for process in self.processes():
+            process.kill()
+        assert self.process is not None
+        self.process.wait()
+        wait_for(lambda: not self.processes(), what="the end of all processes")
+
+    def workers(self) -> list[psutil.Process]:
+        return [process for process in self.processes() if "qcluster" in process.cmdline()]
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, check=check, capture_output=True, text=True)
+
+    def sign_in(self) -> "Client":
+        answer = requests.post(
+            f"{self.url}/api/v1/token/", json={"username": "admin", "password": PASSWORD}, timeout=30
+        )
+        return Client(self.url, answer.json()["token"])
+
+    def psql(self, sql: str) -> str:
+        """What a query against the product's database prints."""
+        script = f"from django.db import connection as c\nk = c.cursor()\nk.execute({sql!r})\nprint(k.fetchall())"
+        return self.command("shell", "-v", "0", "-c", script).stdout.strip()
+
+
+class Client:
+    def __init__(self, url: str, token: str) -> None:
+        self.url, self.session = f"{url}/api/v1", requests.Session()
+        self.session.headers["Authorization"] = f"Token {token}"
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        answer = self.session.get(f"{self.url}{path}", params=parameters, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def upload(self, name: str, data: bytes) -> Any:
+        answer = self.session.post(f"{self.url}/assets/", files={"file": (name, data)}, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def search(self, data: bytes, **fields: Any) -> Any:
+        answer = self.session.post(f"{self.url}/search/", files={"image": ("query.jpg", data)}, data=fields, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def bytes_of(self, url: str) -> bytes:
+        answer = self.session.get(url, timeout=60)
+        answer.raise_for_status()
+        return answer.content
+
+    def is_settled(self) -> bool:
+        """Whether nothing is pending."""
+        return bool(self.get("/status/")["assets"]["pending"] == 0)

@@ -1,0 +1,124 @@
+"""The product, started as its users start it."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import drawn, encoded
+from tests.product import ROOT, Product, wait_for
+
+pytestmark = pytest.mark.product
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    made = Product(tmp_path_factory.mktemp("up") / "data")
+    yield made
+    if made.process and not made.has_ended():
+        made.stop()
+
+
+@pytest.fixture
+def running(product):
+    if product.process is None or product.has_ended():
+        product.start()
+    return product
+
+
+@pytest.fixture
+def filled(running):
+    """Three assets, ready."""
+    client = running.sign_in()
+    for seed in range(3):
+        client.upload(f"{seed}.jpg", encoded(drawn(seed)))
+    wait_for(client.is_settled, what="embedding")
+    return client
+
+
+def hit_names(client):
+    return [hit["asset"]["filename"] for hit in client.search(encoded(drawn(1)))["results"]]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_stop_ends_everything_soon_and_the_next_start_has_everything(running, filled, sign):
+    before = hit_names(filled)
+    assert running.stop(sign) < 15
+    assert running.processes() == []
+    assert running.process.returncode == 0
+    assert running.start() < 10
+    assert hit_names(running.sign_in()) == before
+    assert before[0] == "1.jpg"
+
+
+def test_killed_whole_the_next_start_has_everything(running, filled):
+    before = hit_names(filled)
+    running.kill()
+    running.start()
+    assert hit_names(running.sign_in()) == before
+
+
+def test_supervisor_killed_alone_leaves_no_process_behind(running, filled):
+    running.process.kill()
+    running.process.wait()
+    leftovers = {process.pid for process in running.processes() if process.name() != "postgres"}
+    running.start()
+    assert not leftovers & {process.pid for process in running.processes()}
+    assert len(hit_names(running.sign_in())) == 3
+
+
+def test_worker_that_dies_is_started_again(running, filled):
+    dead = running.workers()
+    for worker in dead:
+        worker.kill()
+    filled.upload("after.jpg", encoded(drawn(50)))
+    wait_for(filled.is_settled, seconds=90, what="embedding by a new worker")
+    assert not {worker.pid for worker in dead} & {worker.pid for worker in running.workers()}
+
+
+def test_second_start_over_the_same_data_is_refused(running):
+    second = running.command("up", check=False)
+    assert second.returncode != 0
+    assert "running already" in second.stderr
+
+
+def test_port_in_use_is_named(running, tmp_path):
+    other = Product(tmp_path / "data", PORT=str(running.port))
+    refused = other.command("up", check=False)
+    assert f"Cannot listen on 127.0.0.1:{running.port}" in refused.stderr
+    assert other.processes() == []
+
+
+def test_first_start_says_which_encoder_serves_and_why(tmp_path):
+    """Without a hub to be reached, in one paragraph, and goes on."""
+    product = Product(tmp_path / "data", ENCODER="dinov2-base", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+    product.start()
+    said = " ".join(product.said().split())
+    status = product.sign_in().get("/status/")
+    product.stop()
+    assert "The encoder dinov2-base cannot be used:" in said
+    assert "manage.py embed --encoder dinov2-base" in said
+    assert (status["encoder"]["name"], status["encoder"]["wanted"]) == ("descriptor", "dinov2-base")
+
+
+def test_commands_start_the_database_themselves_and_stop_it(tmp_path):
+    product = Product(tmp_path / "data")
+    product.command("prepare")
+    assert product.psql("SELECT 1") == "[(1,)]"
+    assert product.processes() == []
+
+
+def test_commands_side_by_side_share_the_database(tmp_path):
+    product = Product(tmp_path / "data")
+    product.command("prepare")
+    script = "from django.db import connection as c; k = c.cursor(); k.execute('SELECT pg_sleep(0.3)'); print('done')"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", script],
+            cwd=ROOT, env=product.environment, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == ["done"] * 4
+    assert product.processes() == []

@@ -1,0 +1,172 @@
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from gallery.models import Asset
+from search import encoders, pipeline
+from search.models import MAX_ATTEMPTS, Embedding, Encoder
+
+RED, GREEN, BLUE, POISON = (250, 0, 0), (0, 250, 0), (0, 0, 250), (13, 13, 13)
+
+
+def expected(rgb):
+    vector = np.array([*rgb, 64], dtype=np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def vector_of(asset, row):
+    return np.asarray(Embedding.objects.get(asset=asset, encoder=row).vector)
+
+
+def expire(row):
+    Embedding.objects.filter(encoder=row).update(claimed_until=timezone.now() - timedelta(seconds=1))
+
+
+def test_pending_assets_get_their_own_vectors(colour_encoder, flat):
+    stored = {rgb: flat(*rgb) for rgb in (RED, GREEN, BLUE, (90, 90, 0), (0, 90, 90), (9, 200, 90))}
+    tally = pipeline.embed_pending(colour_encoder)
+    assert (tally.ready, tally.failed) == (6, 0)
+    for rgb, asset in stored.items():
+        np.testing.assert_allclose(vector_of(asset, colour_encoder), expected(rgb), atol=0.02)
+        asset.refresh_from_db()
+        assert asset.status == Asset.Status.READY
+
+
+def test_unreadable_picture_in_a_batch_shifts_no_vector(colour_encoder, flat):
+    first, broken, last = flat(*RED), flat(*GREEN), flat(*BLUE)
+    broken.preview.storage.delete(broken.preview.name)
+    pipeline.embed_pending(colour_encoder)
+    np.testing.assert_allclose(vector_of(first, colour_encoder), expected(RED), atol=0.02)
+    np.testing.assert_allclose(vector_of(last, colour_encoder), expected(BLUE), atol=0.02)
+    broken.refresh_from_db()
+    assert broken.status == Asset.Status.FAILED
+    assert "cannot be read" in broken.error
+
+
+def test_picture_the_encoder_refuses_fails_alone(colour_encoder, flat):
+    first, poison, last = flat(*RED), flat(*POISON), flat(*BLUE)
+    tally = pipeline.embed_pending(colour_encoder)
+    assert (tally.ready, tally.failed) == (2, 1)
+    np.testing.assert_allclose(vector_of(last, colour_encoder), expected(BLUE), atol=0.02)
+    poison.refresh_from_db()
+    assert (poison.status, poison.error) == (Asset.Status.FAILED, "The encoder failed: poison")
+    first.refresh_from_db()
+    assert first.status == Asset.Status.READY
+
+
+def test_failed_asset_is_not_tried_again_until_asked(colour_encoder, flat, mean_colour):
+    poison = flat(*POISON)
+    pipeline.embed_pending(colour_encoder)
+    assert pipeline.embed_pending(colour_encoder).total == 0
+    mean_colour.poison = 200
+    pipeline.retry([poison.pk], colour_encoder)
+    poison.refresh_from_db()
+    assert poison.status == Asset.Status.PENDING
+    assert pipeline.embed_pending(colour_encoder).ready == 1
+
+
+def test_claim_is_given_once(colour_encoder, flat):
+    ids = [flat(*RED).pk, flat(*BLUE).pk]
+    assert sorted(pipeline.claim(ids, colour_encoder)) == sorted(ids)
+    assert pipeline.claim(ids, colour_encoder) == []
+
+
+def test_claim_counts_the_attempt_before_the_work(colour_encoder, flat):
+    asset = flat(*RED)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert pipeline.claim([asset.pk], colour_encoder) == [asset.pk]
+        assert Embedding.objects.get(asset=asset).attempts == attempt
+        expire(colour_encoder)
+    assert pipeline.claim([asset.pk], colour_encoder) == []
+
+
+def test_asset_that_kills_its_process_each_time_is_failed_with_a_reason(colour_encoder, flat):
+    asset = flat(*RED)
+    for _ in range(MAX_ATTEMPTS):
+        pipeline.claim([asset.pk], colour_encoder)
+        expire(colour_encoder)
+    pipeline.embed_pending(colour_encoder)
+    asset.refresh_from_db()
+    assert (asset.status, asset.error) == (Asset.Status.FAILED, pipeline.GAVE_UP)
+
+
+def test_batch_that_died_is_retried_one_by_one(colour_encoder, flat, mean_colour):
+    pipeline.claim([flat(*RED).pk, flat(*BLUE).pk, flat(*GREEN).pk], colour_encoder)
+    assert pipeline.embed_pending(colour_encoder).total == 0  # still under its lease
+    expire(colour_encoder)
+    mean_colour.batches.clear()
+    assert pipeline.embed_pending(colour_encoder).ready == 3
+    assert mean_colour.batches == [1, 1, 1]
+
+
+def test_asset_deleted_while_it_is_embedded_leaves_nothing(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.claim([asset.pk], colour_encoder)
+    asset_id = asset.pk
+    asset.delete()
+    pipeline.store(colour_encoder, {asset_id: expected(RED)})
+    assert not Embedding.objects.filter(asset_id=asset_id).exists()
+
+
+def test_embedding_twice_keeps_one_row(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.embed([asset.pk], colour_encoder)
+    pipeline.embed([asset.pk], colour_encoder)
+    assert Embedding.objects.filter(asset=asset).count() == 1
+
+
+def test_vectors_of_two_encoders_live_side_by_side(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.embed_pending(colour_encoder)
+    other = Encoder.objects.for_spec(encoders.spec("descriptor"))
+    pipeline.embed_pending(other)
+    assert vector_of(asset, colour_encoder).shape == (4,)
+    assert vector_of(asset, other).shape == (other.dimensions,)
+
+
+def test_encoder_that_does_not_serve_leaves_the_status_alone(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.embed_pending(Encoder.objects.for_spec(encoders.spec("descriptor")))
+    asset.refresh_from_db()
+    assert asset.status == Asset.Status.PENDING
+
+
+def test_activating_recomputes_every_status(colour_encoder, flat, mean_colour):
+    ready, failed = flat(*RED), flat(*POISON)
+    pipeline.embed_pending(colour_encoder)
+    pending = flat(*BLUE)
+    Encoder.objects.for_spec(encoders.spec("descriptor")).activate()
+    assert set(Asset.objects.values_list("status", flat=True)) == {"pending"}
+    colour_encoder.activate()
+    statuses = dict(Asset.objects.values_list("pk", "status"))
+    assert statuses == {ready.pk: "ready", failed.pk: "failed", pending.pk: "pending"}
+    assert Asset.objects.get(pk=failed.pk).error == "The encoder failed: poison"
+    assert Encoder.objects.filter(is_active=True).count() == 1
+
+
+@pytest.mark.parametrize("vector", [[0, 0, 0, 0], [2, 0, 0, 0]])
+def test_database_refuses_a_vector_not_of_unit_length(colour_encoder, flat, vector):
+    asset = flat(*RED)
+    pipeline.claim([asset.pk], colour_encoder)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        pipeline.store(colour_encoder, {asset.pk: np.array(vector, dtype=np.float32)})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_connections_never_claim_the_same(colour_encoder, flat):
+    from concurrent.futures import ThreadPoolExecutor
+
+    ids = [flat(10 * i, 99, 0).pk for i in range(12)]
+
+    def claim_all(_):
+        try:
+            return pipeline.claim(ids, colour_encoder)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [asset_id for batch in pool.map(claim_all, range(4)) for asset_id in batch]
+    assert sorted(claimed) == sorted(ids)
