@@ -57,7 +57,7 @@ class EditForm(UploadForm):
         asset.tags.set(Tag.objects.named(self.cleaned_data["tags"]))
 
 
-class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when run
+class CollectionForm(forms.ModelForm[Collection]):
     class Meta:
         model = Collection
         fields = ["name"]

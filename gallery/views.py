@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.files import File
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Lower
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from gallery.errors import Code, Refused
 from gallery.filters import AssetFilter
 from gallery.forms import CollectionForm, EditForm, UploadForm
+from gallery.images import ACCEPTED
 from gallery.media import send_original, send_rendition
 from gallery.models import Asset, Collection, Tag
 from gallery.uploads import Details, Stored, store_upload
@@ -37,6 +40,8 @@ from gallery.web import (
     wants_json,
 )
 
+#: An id, as addresses have it; what is longer is no number of the database's.
+_ID = r"[0-9]{1,18}"
 _PAGE_SIZE = 60
 _COLLECTIONS_A_PAGE, _TAGS_A_PAGE = 60, 300
 #: Seconds. Counting 100,000 assets takes some 10 ms, too much for each page.
@@ -49,10 +54,10 @@ _forms = require_http_methods(["GET", "HEAD", "POST"])
 
 @dataclass(frozen=True)
 class Page:
-    """Assets newest first, and the id below which the next page begins."""
+    """Assets newest first, and the query of the page after them; empty where they are the last."""
 
     assets: Sequence[Asset]
-    next_before: int | None
+    older: str
 
 
 @dataclass(frozen=True)
@@ -80,20 +85,22 @@ def gallery(request: Request) -> HttpResponse:
 
 def _page(assets: QuerySet[Asset], request: Request) -> Page:
     if before := request.GET.get("before"):
-        if not before.isdecimal():
+        if not re.fullmatch(_ID, before):
             raise Http404
         assets = assets.filter(pk__lt=int(before))
     found = list(assets.only("title", "width", "height", "status", "error").order_by("-pk")[: _PAGE_SIZE + 1])
     shown = found[:_PAGE_SIZE]
-    return Page(shown, next_before=shown[-1].pk if len(found) > _PAGE_SIZE else None)
+    return Page(shown, older=_carried(request, before=shown[-1].pk) if len(found) > _PAGE_SIZE else "")
 
 
-def _carried(request: Request, *, without: str = "") -> str:
+def _carried(request: Request, *, without: str = "", before: int | None = None) -> str:
     """The filters in force, as links carry them on."""
     filters = request.GET.copy()
     for name in [*filters]:
         if name in {"before", without} or not filters[name]:
             del filters[name]
+    if before:
+        filters["before"] = str(before)
     return filters.urlencode()
 
 
@@ -106,7 +113,7 @@ def _chips(chosen: AssetFilter, request: Request) -> list[Chip]:
 
 
 def _shown_value(chosen: AssetFilter, name: str) -> str:
-    value = chosen.form.cleaned_data.get(name) if chosen.is_valid() or chosen.form.cleaned_data else None
+    value = chosen.form.cleaned_data.get(name) if chosen.is_valid() else None
     if name == "status" and value:
         return str(Asset.Status(value).label)
     return str(value or chosen.data[name])
@@ -122,7 +129,7 @@ def _counts() -> dict[str, int]:
 @for_readers
 def states(request: Request) -> HttpResponse:
     """Badges of those of the assets asked after that are pending no more."""
-    asked = [int(text) for text in re.findall(r"\b\d{1,18}\b", request.GET.get("ids", ""))][:_MOST_STATES]
+    asked = [int(text) for text in re.findall(rf"\b{_ID}\b", request.GET.get("ids", ""))][:_MOST_STATES]
     found = Asset.objects.visible_to(request.user).only("status", "error").in_bulk(asked)
     done = [asset for asset in found.values() if asset.status != Asset.Status.PENDING]
     deleted = [asset_id for asset_id in asked if asset_id not in found]
@@ -232,12 +239,14 @@ def upload(request: MemberRequest) -> HttpResponse:
         "form": form,
         "outcomes": outcomes,
         "nothing_chosen": form.is_bound and not files,
+        "accepted": ACCEPTED,
+        "max_megabytes": settings.MAX_UPLOAD_BYTES // 1_000_000,
         **names_offered(),
     }
     return render(request, "gallery/upload.html", context)
 
 
-def _store(file: "File[bytes]", owner: User, details: Details) -> Outcome:
+def _store(file: File[bytes], owner: User, details: Details) -> Outcome:
     try:
         return Outcome(file.name or "", stored=store_upload(file, owner, details))
     except Refused as refused:
@@ -256,7 +265,6 @@ def _as_json(outcome: Outcome) -> JsonResponse:
             "title": stored.title,
             "status": stored.status,
             "url": stored.get_absolute_url(),
-            "thumbnail": reverse("gallery:thumbnail", args=[stored.pk]),
             "duplicate": duplicate,
         },
         status=HTTPStatus.OK if duplicate else HTTPStatus.CREATED,
@@ -336,6 +344,10 @@ def delete_collection(request: MemberRequest, collection_id: int) -> HttpRespons
 @require_safe
 @for_readers
 def tags(request: Request) -> HttpResponse:
-    used = Tag.objects.annotate(count=Count("assets")).filter(count__gt=0).order_by("name")
+    uses = Asset.tags.through.objects.all()
+    used = Tag.objects.filter(Exists(uses.filter(tag=OuterRef("pk")))).order_by(Lower("name"))
     page = Paginator(used, _TAGS_A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "gallery/tags.html", {"page": page})
+    # all of a page at once: looked up one by one, 300 tags of 300,000 uses took ten times as long
+    counts = dict(uses.filter(tag__in=[tag.pk for tag in page]).values_list("tag").annotate(Count("pk")))
+    counted = [(tag, counts.get(tag.pk, 0)) for tag in page]
+    return render(request, "gallery/tags.html", {"page": page, "counted": counted})

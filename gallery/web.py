@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
@@ -87,8 +88,8 @@ def get_editable_collection(request: Request, collection_id: int) -> Collection:
 def names_offered() -> dict[str, Any]:
     """Names that forms offer."""
     return {
-        "collections": Collection.objects.order_by("name")[:_MOST_NAMES_OFFERED],
-        "tags": Tag.objects.order_by("name")[:_MOST_NAMES_OFFERED],
+        "collections": Collection.objects.order_by(Lower("name"))[:_MOST_NAMES_OFFERED],
+        "tags": Tag.objects.order_by(Lower("name"))[:_MOST_NAMES_OFFERED],
     }
 
 

@@ -214,7 +214,7 @@ class EncoderAdmin(ReadOnlyAdmin):
 def _hindrance(row: Encoder) -> str:
     """Why the encoder cannot take over without searches losing anything; empty where it can."""
     if pending := pipeline.pending_count(row):
-        return f"{pending:,} assets have no embedding by it. Run: manage.py embed --encoder {row.name}"
+        return f"Assets without an embedding by it: {pending:,}. Run: manage.py embed --encoder {row.name}"
     try:
         row.load()
     except (EncoderUnavailable, LookupError) as error:

@@ -1,7 +1,5 @@
 """The API of searching, and of the state of the system."""
 
-import time
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +18,6 @@ from gallery.models import Asset, AssetQuerySet, Collection
 from search import query
 from search.models import Encoder, IndexBuild
 from search.query import Answer
-from search.vectors import FloatArray
 
 #: Pictures in one request; all are decoded and encoded before the answer.
 _MAX_PICTURES = 20
@@ -94,8 +91,10 @@ class SearchView(APIView):
         wanted = given.validated_data
         if "asset" in wanted:
             asset = get_object_or_404(Asset.objects.visible_to(request.user), pk=wanted["asset"])
-            return _respond(similar_to(asset, request, wanted), request)
-        answers = _answers(request, wanted)
+            return _respond(query.like_asset(asset, k=wanted["k"], among=_among(request, wanted)), request)
+        answers = query.like_pictures(
+            wanted["image"], k=wanted["k"], among=_among(request, wanted), together=wanted["mode"] == "combined"
+        )
         return _respond(answers[0] if len(answers) == 1 else answers, request)
 
 
@@ -105,30 +104,8 @@ class SimilarView(APIView):
         given = HowManyAndWhich(data=request.query_params)
         given.is_valid(raise_exception=True)
         asset = get_object_or_404(Asset.objects.visible_to(request.user), pk=pk)
-        return _respond(similar_to(asset, request, given.validated_data), request)
-
-
-def similar_to(asset: Asset, request: Request, wanted: dict[str, Any]) -> Answer:
-    row = query.active_encoder()
-    answer = query.find_similar(
-        query.vector_of(asset, row), row, k=wanted["k"], among=_among(request, wanted), but=asset.pk
-    )
-    return replace(answer, took_ms={"encode": 0.0, **answer.took_ms})
-
-
-def _answers(request: Request, wanted: dict[str, Any]) -> list[Answer]:
-    row, started = query.active_encoder(), time.perf_counter()
-    vectors = query.encode_pictures(wanted["image"], row)
-    encode_ms = (time.perf_counter() - started) * 1000
-    among = _among(request, wanted)
-    answers = [
-        query.find_similar(vector, row, k=wanted["k"], among=among) for vector in _queries(vectors, wanted["mode"])
-    ]
-    return [replace(answer, took_ms={"encode": encode_ms, **answer.took_ms}) for answer in answers]
-
-
-def _queries(vectors: FloatArray, mode: str) -> list[FloatArray]:
-    return [query.combined(vectors)] if mode == "combined" else list(vectors)
+        wanted = given.validated_data
+        return _respond(query.like_asset(asset, k=wanted["k"], among=_among(request, wanted)), request)
 
 
 def _among(request: Request, wanted: dict[str, Any]) -> AssetQuerySet | None:

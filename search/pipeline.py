@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +45,14 @@ class Prepared:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a batch: vectors, or the reasons why there is none, by asset id."""
+
+    vectors: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+
+
 @dataclass
 class Tally:
     ready: int = 0
@@ -60,29 +68,34 @@ Progress = Callable[[Tally], None]
 
 def embed(asset_ids: Sequence[int], row: Encoder) -> Tally:
     """Embed those of the assets that are pending and that nobody else is at."""
-    encoder = row.load()
-    tally = Tally()
+    encoder, tally = row.load(), Tally()
     with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        _finish(row, encoder, _prepare(claim(asset_ids, row), encoder, pool), tally)
+        _write(row, _encode_batch(encoder, _prepare(claim(asset_ids, row), encoder, pool)), tally)
     return tally
 
 
 def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Progress | None = None) -> Tally:
-    """Embed all that is pending, decoding ahead while the encoder works, until none is left or time is up."""
-    encoder = row.load()
-    tally, stop_at = Tally(), time.monotonic() + seconds
+    """Embed all that is pending, until none is left or time is up.
+
+    Three stages work at once: threads decode the next batches, one encodes, and this one claims and stores.
+    """
+    encoder, tally, stop_at = row.load(), Tally(), time.monotonic() + seconds
     give_up(row)
-    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        ahead: deque[list[Future[Prepared]]] = deque()
-        claims = _claims(row, encoder.batch_size)
+    claims = _claims(row, encoder.batch_size)
+    decoded: deque[list[Future[Prepared]]] = deque()
+    encoded: deque[Future[Encoded]] = deque()
+    with ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
         while True:
-            while len(ahead) <= _AHEAD and time.monotonic() < stop_at and (claimed := next(claims, None)):
-                ahead.append(_prepare(claimed, encoder, pool))
-            if not ahead:
+            while len(decoded) < _AHEAD and time.monotonic() < stop_at and (claimed := next(claims, None)):
+                decoded.append(_prepare(claimed, encoder, decoders))
+            if decoded:
+                encoded.append(encoding.submit(_encode_batch, encoder, decoded.popleft()))
+            if not encoded:
                 return tally
-            _finish(row, encoder, ahead.popleft(), tally)
-            if progress:
-                progress(tally)
+            if len(encoded) > 1 or not decoded:  # the encoder is never without a batch while one is stored
+                _write(row, encoded.popleft().result(), tally)
+                if progress:
+                    progress(tally)
 
 
 def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
@@ -146,43 +159,39 @@ def _decode(asset: Asset, encoder: ImageEncoder) -> Prepared:
         return Prepared(asset.pk, None, f"The preview cannot be read: {error}")
 
 
-def _finish(row: Encoder, encoder: ImageEncoder, futures: Sequence[Future[Prepared]], tally: Tally) -> None:
+def _encode_batch(encoder: ImageEncoder, futures: Sequence[Future[Prepared]]) -> Encoded:
     batch = [future.result() for future in futures]
-    readable = [(item.asset_id, item.pixels) for item in batch if item.pixels is not None]
-    embedded, refused = _encode(encoder, readable)
-    failures = {item.asset_id: item.error for item in batch if item.pixels is None} | refused
-    store(row, embedded)
-    fail(row, failures)
-    tally.ready += len(embedded)
-    tally.failed += len(failures)
+    made = _encode(encoder, [(item.asset_id, item.pixels) for item in batch if item.pixels is not None])
+    return Encoded(made.vectors, made.failures | {item.asset_id: item.error for item in batch if item.error})
 
 
-def _encode(
-    encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]
-) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
-    """Vectors by asset id, and reasons by asset id for pictures the encoder will not take."""
+def _encode(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]) -> Encoded:
     if not readable:
-        return {}, {}
+        return Encoded()
     try:
         made = vectors.unit(encoder.encode(np.stack([pixels for _, pixels in readable])))
-        return {asset_id: vector for (asset_id, _), vector in zip(readable, made, strict=True)}, {}
+        return Encoded({asset_id: vector for (asset_id, _), vector in zip(readable, made, strict=True)})
     except Exception as error:
         if len(readable) == 1:
             logger.exception("Asset %s cannot be encoded", readable[0][0])
-            return {}, {readable[0][0]: f"The encoder failed: {error}"}
+            return Encoded({}, {readable[0][0]: f"The encoder failed: {error}"})
     return _encode_singly(encoder, readable)  # the others must not fail with the one
 
 
-def _encode_singly(
-    encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]
-) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
-    embedded: dict[int, NDArray[np.float32]] = {}
-    refused: dict[int, str] = {}
+def _encode_singly(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]) -> Encoded:
+    together = Encoded()
     for item in readable:
-        one, not_one = _encode(encoder, [item])
-        embedded |= one
-        refused |= not_one
-    return embedded, refused
+        one = _encode(encoder, [item])
+        together.vectors.update(one.vectors)
+        together.failures.update(one.failures)
+    return together
+
+
+def _write(row: Encoder, batch: Encoded, tally: Tally) -> None:
+    store(row, batch.vectors)
+    fail(row, batch.failures)
+    tally.ready += len(batch.vectors)
+    tally.failed += len(batch.failures)
 
 
 _STORE = """

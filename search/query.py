@@ -3,17 +3,18 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
+from typing import Self
 
 import numpy as np
 from django.core.files import File
+from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Cast
 from numpy.typing import NDArray
 from pgvector.django import CosineDistance, HalfVectorField
-from PIL import Image
 
 from gallery import sandbox
 from gallery.errors import Code, Refused
@@ -32,6 +33,12 @@ DEFAULT_K, MAX_K = 10, 200
 #: Up to so many assets that pass the filters, ranking them all takes less time (5 ms) than looking through an index
 #: for those that pass.
 _FILTERED_EXACT_ROWS = 10_000
+
+
+#: The smallest there is: one pixel.
+_SOME_PICTURE = bytes.fromhex(
+    "474946383961 0100 0100 80 00 00 808080 ffffff 2c 0000 0000 0100 0100 00 02 02 44 01 00 3b"
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Answer:
     results: list[Hit]
     took_ms: dict[str, float] = field(default_factory=dict)
 
+    def after_encoding(self, encode_ms: float) -> Self:
+        return replace(self, took_ms={"encode": encode_ms, **self.took_ms})
+
 
 def active_encoder() -> Encoder:
     """The encoder that serves. Raises Refused where none was set up."""
@@ -76,6 +86,27 @@ def active_encoder() -> Encoder:
     return row
 
 
+def like_pictures(
+    files: Sequence[File[bytes]],
+    *,
+    k: int = DEFAULT_K,
+    among: AssetQuerySet | None = None,
+    together: bool = False,
+) -> list[Answer]:
+    """What looks like pictures from outside: an answer each, or one for all of them `together`. Raises Refused."""
+    row, started = active_encoder(), time.perf_counter()
+    encoded = encode_pictures(files, row)
+    encode_ms = (time.perf_counter() - started) * 1000
+    queries = [combined(encoded)] if together else list(encoded)
+    return [find_similar(vector, row, k=k, among=among).after_encoding(encode_ms) for vector in queries]
+
+
+def like_asset(asset: Asset, *, k: int = DEFAULT_K, among: AssetQuerySet | None = None) -> Answer:
+    """What looks like a stored asset, itself left out. Raises Refused."""
+    row = active_encoder()
+    return find_similar(vector_of(asset, row), row, k=k, among=among, but=asset.pk).after_encoding(0.0)
+
+
 def encode_pictures(files: Sequence[File[bytes]], row: Encoder) -> FloatArray:
     """Unit vectors of pictures from outside, (n, dimensions) float32. Raises Refused."""
     encoder = _loaded(row)
@@ -83,13 +114,12 @@ def encode_pictures(files: Sequence[File[bytes]], row: Encoder) -> FloatArray:
 
 
 def warm_up() -> None:
-    """Load what the first search needs, ahead of it."""
+    """Go the way of a first search ahead of it: start the decoders, load the encoder."""
     try:
         if row := Encoder.objects.active():
-            encoder = row.load()
-            encoder.encode(encoder.prepare(Image.new("RGB", (256, 256)))[np.newaxis])
-    except EncoderUnavailable as error:
-        logger.warning("Pictures cannot be searched with: %s", error)
+            encode_pictures([ContentFile(_SOME_PICTURE, "warm-up.gif")], row)
+    except Refused as refused:
+        logger.warning("Pictures cannot be searched with. %s", refused)
     finally:
         connection.close()  # the thread that warms up ends here
 

@@ -21,9 +21,4 @@ def unit(vectors: FloatArray) -> FloatArray:
 
 def to_text(vector: FloatArray) -> str:
     """A (d,) vector as pgvector reads it; six digits are twice what half precision keeps."""
-    return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"
-
-
-def from_text(text: str) -> FloatArray:
-    """The inverse of `to_text`, for what pgvector prints: (d,) float32."""
-    return np.fromstring(text[1:-1], dtype=np.float32, sep=",")
+    return "[" + ("%.6g," * len(vector) % tuple(vector.tolist()))[:-1] + "]"

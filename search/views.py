@@ -1,8 +1,7 @@
 """Pages of searching."""
 
 import hashlib
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -78,52 +77,42 @@ def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
         form.check()
         if image := form.cleaned_data["image"]:
             found.sha256 = _sha256(image)
-            found.answer = _like_picture(image, form.cleaned_data["k"], among)
+            [found.answer] = query.like_pictures([image], k=form.cleaned_data["k"], among=among)
         else:
             found.asset = get_readable_asset(request, form.cleaned_data["asset"])
-            found.answer = _like_asset(found.asset, form.cleaned_data["k"], among)
+            found.answer = query.like_asset(found.asset, k=form.cleaned_data["k"], among=among)
     except Refused as refused:
         found.refused = refused
     return found
 
 
-def _sha256(image: "UploadedFile[bytes]") -> str:
+def _sha256(image: UploadedFile[bytes]) -> str:
     digest = hashlib.sha256()
     for chunk in image.chunks():
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _like_picture(image: "UploadedFile[bytes]", k: int, among: AssetQuerySet | None) -> Answer:
-    row, started = query.active_encoder(), time.perf_counter()
-    vector = query.encode_pictures([image], row)[0]
-    encode_ms = (time.perf_counter() - started) * 1000
-    answer = query.find_similar(vector, row, k=k, among=among)
-    return replace(answer, took_ms={"encode": encode_ms, **answer.took_ms})
-
-
-def _like_asset(asset: Asset, k: int, among: AssetQuerySet | None = None) -> Answer:
-    row = query.active_encoder()
-    return query.find_similar(query.vector_of(asset, row), row, k=k, among=among, but=asset.pk)
-
-
 def _marked(response: HttpResponse, found: Found) -> HttpResponse:
     """Tells the page's script that a refusal is worded for the reader, and to be shown in its place."""
     if found.refused:
-        response["X-Refused"] = found.refused.code
+        response["X-Refused"] = found.refused.code.value
     return response
 
 
 def _carried(form: SearchForm, chosen: AssetFilter) -> str:
-    """How many and the filters, as links carry them on."""
-    names = ["k", *chosen.filters]
-    return urlencode({name: form.data[name] for name in names if form.data.get(name)})
+    """How many and the filters, where they are not as they are anyway, as links carry them on."""
+    given = {name: form.data[name] for name in ["k", *chosen.filters] if form.data.get(name)}
+    if given.get("k") == str(query.DEFAULT_K):
+        del given["k"]
+    return urlencode(given)
 
 
 def _address(found: Found, carried: str) -> str:
     """Where the same search is found again. One by a picture from outside has no address of its own."""
     parts = [f"asset={found.asset.pk}"] if found.asset else []
-    return f"{reverse('search:search')}?{'&'.join([*parts, carried] if carried else parts)}"
+    parts += [carried] if carried else []
+    return "?".join([reverse("search:search"), *(["&".join(parts)] if parts else [])])
 
 
 def _newest(request: Request) -> AssetQuerySet:
@@ -144,7 +133,7 @@ def similar(request: Request, asset_id: int) -> HttpResponse:
     found = Found(asset)
     if asset.status != Asset.Status.PENDING:
         try:
-            found.answer = _like_asset(asset, _ON_ASSET_PAGE)
+            found.answer = query.like_asset(asset, k=_ON_ASSET_PAGE)
         except Refused as refused:
             found.refused = refused
     response = render(request, "search/_similar.html", {"found": found}, status=found.status)

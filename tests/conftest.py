@@ -156,9 +156,9 @@ def mean_colour(monkeypatch: pytest.MonkeyPatch) -> MeanColour:
     made = MeanColour()
     spec = EncoderSpec("mean-colour", "1", MeanColour.dimensions, 1, lambda _: made)
     monkeypatch.setitem(encoders.SPECS, spec.name, spec)
-    registry._load.cache_clear()
+    registry.forget()
     yield made
-    registry._load.cache_clear()
+    registry.forget()
 
 
 @pytest.fixture

@@ -156,9 +156,7 @@ def _read_model(folder: Path, arithmetic: Arithmetic) -> Any:
     return model.eval().to(arithmetic.device)
 
 
-def _spec(
-    name: str, repository: str, revision: str, dimensions: int, model_type: str = "dinov2"
-) -> EncoderSpec:
+def _spec(name: str, repository: str, revision: str, dimensions: int, model_type: str = "dinov2") -> EncoderSpec:
     load = partial(_load, repository=repository, model_type=model_type)
     return EncoderSpec(name=name, revision=revision, dimensions=dimensions, preprocessing=1, load=load)
 

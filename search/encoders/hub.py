@@ -80,9 +80,7 @@ def is_as_named(path: Path, name: str) -> bool:
 def _cached(file: HubFile) -> Path | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    path = try_to_load_from_cache(
-        file.repository, file.name, cache_dir=constants.HF_HUB_CACHE, revision=file.revision
-    )
+    path = try_to_load_from_cache(file.repository, file.name, cache_dir=constants.HF_HUB_CACHE, revision=file.revision)
     return Path(path) if isinstance(path, str) else None
 
 
@@ -93,9 +91,7 @@ def _download(file: HubFile) -> Path:
     url = hf_hub_url(file.repository, file.name, revision=file.revision)
     announced = _in_time(partial(get_hf_file_metadata, url))
     if announced.commit_hash is None or announced.etag is None:
-        raise EncoderUnavailable(
-            f"{url} does not answer as a model hub does.", "Check HF_ENDPOINT and the proxy."
-        )
+        raise EncoderUnavailable(f"{url} does not answer as a model hub does.", "Check HF_ENDPOINT and the proxy.")
     cache = Path(constants.HF_HUB_CACHE)
     blob = cache / f"models--{file.repository.replace('/', '--')}" / "blobs" / announced.etag
     lock = cache / ".locks" / f"{blob.name}.part.lock"
@@ -189,9 +185,7 @@ def _size(path: Path) -> int:
 def _require_space(folder: Path, size_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if size_bytes > free:
-        raise OSError(
-            errno.ENOSPC, f"{size_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free", str(folder)
-        )
+        raise OSError(errno.ENOSPC, f"{size_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free", str(folder))
 
 
 def _explained(error: Exception, file: HubFile) -> EncoderUnavailable:
@@ -219,9 +213,7 @@ def _explained(error: Exception, file: HubFile) -> EncoderUnavailable:
 
 def _refused(hub: str, status: int, file: HubFile) -> EncoderUnavailable:
     if status == HTTPStatus.NOT_FOUND:
-        return EncoderUnavailable(
-            f"{hub} has no {file} (404).", "Check HF_ENDPOINT: a mirror must hold that revision."
-        )
+        return EncoderUnavailable(f"{hub} has no {file} (404).", "Check HF_ENDPOINT: a mirror must hold that revision.")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return EncoderUnavailable(
             f"{hub} refuses {file} ({status}): it is not there, or only for those it knows.",

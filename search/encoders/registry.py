@@ -1,14 +1,19 @@
 """The encoders there are. A new one is one file and one line here."""
 
-from functools import lru_cache
+import time
 from threading import Lock
 
 from search.encoders import descriptor, dinov2
-from search.encoders.base import EncoderSpec, ImageEncoder
+from search.encoders.base import EncoderSpec, EncoderUnavailable, ImageEncoder
 
 SPECS: dict[str, EncoderSpec] = {spec.name: spec for spec in (*dinov2.SPECS, descriptor.SPEC)}
 
+#: Seconds in which loading is not tried again: finding out that a hub is down takes 12 s, too long for each request.
+_FAILURE_LASTS_S = 60
+
 _loading = Lock()
+_loaded: dict[str, ImageEncoder] = {}
+_failed: dict[str, tuple[EncoderUnavailable, float]] = {}
 
 
 def spec(name: str) -> EncoderSpec:
@@ -21,11 +26,25 @@ def spec(name: str) -> EncoderSpec:
 
 def load(name: str) -> ImageEncoder:
     """The encoder of that name, loaded once a process. Raises EncoderUnavailable, LookupError."""
-    with _loading:  # two threads that ask at once must not both load a gigabyte
-        return _load(name)
-
-
-@lru_cache
-def _load(name: str) -> ImageEncoder:
     chosen = spec(name)
-    return chosen.load(chosen)
+    with _loading:  # two threads that ask at once must not both load a gigabyte
+        if name not in _loaded:
+            _loaded[name] = _load(chosen)
+        return _loaded[name]
+
+
+def forget() -> None:
+    """Load anew what is asked for next."""
+    _loaded.clear()
+    _failed.clear()
+
+
+def _load(chosen: EncoderSpec) -> ImageEncoder:
+    error, at = _failed.get(chosen.name, (None, 0.0))
+    if error and time.monotonic() - at < _FAILURE_LASTS_S:
+        raise error
+    try:
+        return chosen.load(chosen)
+    except EncoderUnavailable as error:
+        _failed[chosen.name] = error, time.monotonic()
+        raise

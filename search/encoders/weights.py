@@ -22,9 +22,7 @@ def locate(encoder: str, repository: str, revision: str, model_dir: Path | None)
             return _supplied(model_dir, encoder, repository)
         config, _ = (_whole(HubFile(repository, revision, name)) for name in (CONFIG, WEIGHTS))
     except OSError as error:
-        raise EncoderUnavailable(
-            f"The files of {encoder} cannot be read: {error}.", "Grant access."
-        ) from error
+        raise EncoderUnavailable(f"The files of {encoder} cannot be read: {error}.", "Grant access.") from error
     return config.parent
 
 
@@ -55,9 +53,7 @@ def _supplied(model_dir: Path, encoder: str, repository: str) -> Path:
             f"Put {CONFIG} and {WEIGHTS} of {repository} into {folders[0]}.",
         )
     if not (found / WEIGHTS).is_file():
-        raise EncoderUnavailable(
-            f"{found} has no {WEIGHTS}.", f"Put {WEIGHTS} of {repository} beside its {CONFIG}."
-        )
+        raise EncoderUnavailable(f"{found} has no {WEIGHTS}.", f"Put {WEIGHTS} of {repository} beside its {CONFIG}.")
     for path in (found / CONFIG, found / WEIGHTS):
         if wrong := damage(path):
             raise unusable(path, wrong)

@@ -215,9 +215,11 @@ def test_adding_to_a_collection_takes_all_that_a_filter_shows(staff_client, staf
     shoes = Collection.objects.create(name="Shoes", owner=staff)
     ready = [make_asset(number, staff, status="ready") for number in range(3)]
     make_asset(9, staff, status="failed")
-    fields = {"confirmed": "yes", "collection": shoes.pk, "select_across": "1"}
-    data = {"action": "add_to_collection", ACTION_CHECKBOX_NAME: ready[0].pk, **fields}
-    staff_client.post(f"{ASSETS}?status__exact=ready", data)
+    data = {"action": "add_to_collection", ACTION_CHECKBOX_NAME: ready[0].pk, "select_across": "1"}
+    asked = staff_client.post(f"{ASSETS}?status__exact=ready", data).content.decode()
+    assert "3 assets will be in the collection" in asked
+    assert '<input type="hidden" name="select_across" value="1">' in asked
+    staff_client.post(f"{ASSETS}?status__exact=ready", {**data, "confirmed": "yes", "collection": shoes.pk})
     assert set(Asset.objects.filter(collection=shoes)) == set(ready)
 
 

@@ -220,3 +220,9 @@ class TestIndex:
 
 def test_number_of_lists_fits_the_rows():
     assert [index.lists_for(rows) for rows in (50, 1000, 1400, 13_503, 1_000_000)] == [1, 20, 28, 116, 1000]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_warm_up_goes_all_the_way_of_a_search(colour_encoder, mean_colour):
+    query.warm_up()
+    assert mean_colour.batches == [1]

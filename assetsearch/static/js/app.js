@@ -2,4 +2,5 @@
 import "./requests.js";
 import "./dialog.js";
 import "./keyboard.js";
+import "./tags.js";
 import "./toasts.js";

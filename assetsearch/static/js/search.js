@@ -1,6 +1,7 @@
 // The search page: a picture is dropped, pasted or chosen, and stays in place while the rest is changed.
 import { onFiles } from "./drop.js";
 import { isTyping } from "./keyboard.js";
+import { askOnce } from "./once.js";
 import { toast } from "./toasts.js";
 
 const page = document.getElementById("search");
@@ -12,7 +13,6 @@ const results = document.getElementById("results");
 const clear = form.querySelector("[data-clear]");
 const narrow = window.matchMedia("(max-width: 700px)");
 
-let searched = ""; // what was asked last, so that the same is not asked twice
 let isNewPicture = false;
 
 form.querySelector("[data-no-script]").remove();
@@ -32,8 +32,15 @@ image.addEventListener("change", () => {
   isNewPicture = true;
 });
 
+// Back from an asset, a browser that kept the form but not the page is asked again.
+window.addEventListener("pageshow", () => {
+  if (image.files.length && picture.hidden) image.dispatchEvent(new Event("change", { bubbles: true }));
+});
+
 function show(file) {
   URL.revokeObjectURL(picture.src);
+  picture.removeAttribute("width"); // those of the asset that stood here
+  picture.removeAttribute("height");
   picture.src = URL.createObjectURL(file);
   picture.alt = "The picture you search with";
   picture.hidden = false;
@@ -46,28 +53,16 @@ function show(file) {
 // Formats that the server reads and this browser does not: the name has to do.
 picture.addEventListener("error", () => (picture.hidden = true));
 
+// Without a picture, filters alone ask nothing; pressing Enter does, and is told what is missing.
 form.addEventListener("htmx:configRequest", (event) => {
   const isSubmit = event.detail.triggeringEvent?.type === "submit";
-  const asked = description();
-  if (!isSubmit && (!(image.files.length || asset.value) || asked === searched)) return event.preventDefault();
-  searched = asked;
+  if (!isSubmit && !image.files.length && !asset.value) event.preventDefault();
 });
-
-/** All that makes a search what it is, as text. */
-function description() {
-  const parts = [...new FormData(form)].map(([name, value]) =>
-    value instanceof File ? [name, value.name, value.size, value.lastModified] : [name, value],
-  );
-  return JSON.stringify(parts);
-}
+askOnce(form);
 
 results.addEventListener("htmx:afterSwap", () => {
   if (isNewPicture && narrow.matches) results.scrollIntoView();
   isNewPicture = false;
-});
-
-form.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.failed) searched = ""; // so that the same can be tried again
 });
 
 results.addEventListener("click", (event) => {
@@ -80,5 +75,3 @@ results.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !clear.hidden && !isTyping(event.target)) clear.click();
 });
-
-if (asset.value) searched = description();

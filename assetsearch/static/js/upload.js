@@ -16,7 +16,7 @@ const overall = document.getElementById("overall");
 const [retryAll, cancelAll, done] = ["[data-retry-all]", "[data-cancel-all]", "[data-done]"].map((selector) =>
   progress.querySelector(selector),
 );
-const maxBytes = Number(form.dataset.maxBytes);
+const { maxMegabytes, accepted } = form.dataset;
 const uploads = [];
 
 // --- choosing ---------------------------------------------------------------------------------------------------
@@ -33,24 +33,23 @@ onFiles(add);
 
 function add(files) {
   const visible = files.filter((file) => !file.name.startsWith(".")); // what systems leave in folders
+  const isFirst = uploads.length === 0;
   const details = { collection: form.elements.collection.value, tags: form.elements.tags.value };
-  for (const file of visible) {
-    const upload = { file, details, state: "waiting", sent: 0, row: makeRow(file) };
-    uploads.push(upload);
-    arm(upload);
-    const why = refusalOf(file);
-    if (why) refuse(upload, why);
-  }
+  const added = visible.map((file) => ({ file, details, state: "waiting", sent: 0, row: makeRow(file) }));
+  uploads.push(...added);
+  list.prepend(...added.map(({ row }) => row));
+  added.forEach(arm);
   progress.hidden = uploads.length === 0;
+  if (isFirst && added.length) progress.scrollIntoView({ block: "nearest" });
   sendMore();
 }
 
 /** What the server would refuse anyway, said before the bytes are sent. */
 function refusalOf(file) {
-  if (file.size > maxBytes)
-    return { code: "too_large", detail: `The file is too large; at most ${maxBytes / 1e6} MB are taken.` };
+  if (file.size > maxMegabytes * 1e6)
+    return { code: "too_large", detail: `The file is too large; at most ${maxMegabytes} MB are taken.` };
   if (file.type && !file.type.startsWith("image/"))
-    return { code: "unsupported_type", detail: `This is no picture we can read: ${form.dataset.accepted}.` };
+    return { code: "unsupported_type", detail: `This is no picture we can read: ${accepted}.` };
   return null;
 }
 
@@ -69,7 +68,6 @@ function makeRow(file) {
   const row = template.content.cloneNode(true).firstElementChild;
   row.querySelector(".file-name").textContent = file.webkitRelativePath || file.name;
   fileOf.set(row, file);
-  list.prepend(row);
   seen.observe(row);
   return row;
 }
@@ -92,7 +90,9 @@ async function drawPreview(row) {
 function arm(upload) {
   upload.row.querySelector("[data-retry]").addEventListener("click", () => retry(upload));
   upload.row.querySelector("[data-cancel]").addEventListener("click", () => cancel(upload));
-  say(upload, "Waiting");
+  const why = refusalOf(upload.file);
+  if (why) refuse(upload, why);
+  else say(upload, "Waiting");
 }
 
 /** Shows the state, in words or nodes. */
@@ -135,7 +135,7 @@ function send(upload) {
   const request = new XMLHttpRequest();
   request.open("POST", window.location.pathname);
   request.setRequestHeader("Accept", "application/json");
-  request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
+  request.setRequestHeader("X-CSRFToken", csrfToken());
   request.responseType = "json";
   request.upload.addEventListener("progress", ({ loaded, total }) => advance(upload, loaded / total));
   request.addEventListener("load", () => finish(upload, request));
@@ -144,6 +144,11 @@ function send(upload) {
 
   Object.assign(upload, { state: "sending", sent: 0, request });
   say(upload, "Sending");
+}
+
+/** The cookie's: signing in again, in another tab, makes the page's own void. */
+function csrfToken() {
+  return document.cookie.match(/\bcsrftoken=([^;]+)/)?.[1] ?? form.elements.csrfmiddlewaretoken.value;
 }
 
 function advance(upload, share) {
@@ -252,7 +257,8 @@ function showOverall() {
   overall.value = sent / bytes;
 }
 
-document.addEventListener("htmx:oobAfterSwap", summarise);
+// What was pending may be ready now. Until htmx settles, a badge keeps the class of the one it replaces.
+document.querySelector("[data-watch]").addEventListener("htmx:afterSettle", summarise);
 
 window.addEventListener("beforeunload", (event) => {
   if (uploads.some(({ state }) => OPEN.has(state))) event.preventDefault();

@@ -1,17 +1,20 @@
-// Asks after the pending badges in sight, all at once. The answer replaces those that are pending no more.
+// Asks after the pending badges, all at once. The answer replaces those that are pending no more.
 
 const MOST = 100; // so that the address stays short
 
 document.addEventListener("htmx:configRequest", (event) => {
   if (!event.detail.elt.matches("[data-watch]")) return;
-  const ids = pendingInSight();
+  const ids = pendingIds();
   if (ids.length === 0) event.preventDefault();
   event.detail.parameters.ids = ids.join();
 });
 
-function pendingInSight() {
-  const badges = [...document.querySelectorAll("[data-pending]")].filter(isNear);
-  return badges.slice(0, MOST).map((badge) => badge.dataset.pending);
+/** Those in sight first. */
+function pendingIds() {
+  const badges = [...document.querySelectorAll("[data-pending]")];
+  const inSight = badges.filter(isNear);
+  const ids = [...inSight, ...badges].map((badge) => badge.dataset.pending);
+  return [...new Set(ids)].slice(0, MOST);
 }
 
 function isNear(element) {

@@ -25,12 +25,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("folder", type=Path)
         parser.add_argument("--user", help="Name of the owner of the assets; by default the first admin.")
-        parser.add_argument(
-            "--collection", help="Name of the collection to put them in; made if there is none."
-        )
-        parser.add_argument(
-            "--tag", action="append", default=[], help="A tag for each; may be given several times."
-        )
+        parser.add_argument("--collection", help="Name of the collection to put them in; made if there is none.")
+        parser.add_argument("--tag", action="append", default=[], help="A tag for each; may be given several times.")
         parser.add_argument("--wait", action="store_true", help="Wait until all can be searched, too.")
 
     def handle(self, *args: Any, folder: Path, **options: Any) -> None:
@@ -46,28 +42,20 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _owner(self, name: str | None) -> User:
-        found = (
-            User.objects.filter(username=name)
-            if name
-            else User.objects.filter(is_superuser=True).order_by("pk")
-        )
+        found = User.objects.filter(username=name) if name else User.objects.filter(is_superuser=True).order_by("pk")
         owner = found.first()
         if owner is None:
-            raise CommandError(
-                f"There is no user {name}." if name else "There is no admin yet. Run manage.py prepare."
-            )
+            raise CommandError(f"There is no user {name}." if name else "There is no admin yet. Run manage.py prepare.")
         return owner
 
     def _collection(self, name: str | None, owner: User) -> Collection | None:
         if not name:
             return None
-        return Collection.objects.filter(name__iexact=name).first() or Collection.objects.create(
-            name=name, owner=owner
-        )
+        return Collection.objects.filter(name__iexact=name).first() or Collection.objects.create(name=name, owner=owner)
 
     def _import(self, paths: list[Path], owner: User, details: Details) -> Report:
         report = Report()
-        with tqdm(total=len(paths), unit="file", desc="Importing", file=sys.stderr) as bar:
+        with tqdm(total=len(paths), unit="file", desc="Importing", file=sys.stderr, disable=None) as bar:
             try:
                 for outcome in import_files(paths, owner, details):
                     report.add(outcome)
@@ -87,8 +75,8 @@ class Command(BaseCommand):
 
     def _wait(self, started: float) -> None:
         pending = Asset.objects.filter(status=Asset.Status.PENDING)
-        with tqdm(total=pending.count(), unit="asset", desc="Analysing", file=sys.stderr) as bar:
-            left, looked = bar.total, time.monotonic()
+        with tqdm(total=pending.count(), unit="asset", desc="Analysing", file=sys.stderr, disable=None) as bar:
+            left, looked = pending.count(), time.monotonic()
             while left:
                 time.sleep(_LOOK_SECONDS)
                 before, left = left, pending.count()
@@ -96,9 +84,7 @@ class Command(BaseCommand):
                 if left != before:
                     looked = time.monotonic()
                 if time.monotonic() - looked > _STALLED_SECONDS:
-                    raise CommandError(
-                        f"{left} assets stay pending. Is a worker running? `make run` starts one."
-                    )
+                    raise CommandError(f"{left} assets stay pending. Is a worker running? `make run` starts one.")
         counts = Asset.objects.counts_by_status()
         self.stdout.write(
             f"{counts['ready']} ready, {counts['failed']} failed, {time.monotonic() - started:.1f} s after the start"

@@ -44,7 +44,7 @@ class Command(BaseCommand):
         return row
 
     def _embed(self, row: Encoder) -> None:
-        with tqdm(total=pipeline.pending_count(row), unit="asset", desc=row.name) as bar:
+        with tqdm(total=pipeline.pending_count(row), unit="asset", desc=row.name, disable=None) as bar:
 
             def show(tally: Tally) -> None:
                 bar.set_postfix(failed=tally.failed, refresh=False)

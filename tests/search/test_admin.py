@@ -1,0 +1,319 @@
+import numpy as np
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from gallery.models import Asset
+from search import encoders
+from search.encoders import EncoderUnavailable
+from search.models import Embedding, Encoder, IndexBuild
+from tests.gallery.test_admin import make_asset
+
+EMBEDDINGS = "/admin/search/embedding/"
+ENCODERS = "/admin/search/encoder/"
+BUILDS = "/admin/search/indexbuild/"
+BUILD_NOW = f"{BUILDS}build-now/"
+
+
+def make_encoder(number, *, active=False):
+    return Encoder.objects.create(
+        name=f"encoder-{number}", revision="1" * 40, dimensions=4, preprocessing=1, is_active=active
+    )
+
+
+def make_embedding(number, encoder, **fields):
+    """Embedded, unless the fields say otherwise."""
+    asset = make_asset(number, User.objects.get_or_create(username=f"owner-{number}")[0])
+    vector = np.array([1, 0, 0, 0], dtype=np.float32)
+    known = {"vector": vector, "embedded_at": timezone.now(), "attempts": 1, "claimed_until": timezone.now()}
+    return Embedding.objects.create(asset=asset, encoder=encoder, **(known | fields))
+
+
+def make_failed(number, encoder):
+    return make_embedding(number, encoder, vector=None, embedded_at=None, error="The preview cannot be read: gone")
+
+
+def make_pending(number, encoder):
+    return make_embedding(number, encoder, vector=None, embedded_at=None)
+
+
+def make_build(number, encoder, **fields):
+    known = {"encoder": encoder, "rows": 1000 + number, "lists": 20, "state": IndexBuild.State.REPLACED}
+    return IndexBuild.objects.create(**(known | fields))
+
+
+LISTS = {
+    EMBEDDINGS: lambda number: make_embedding(number, make_encoder(number)),
+    ENCODERS: lambda number: make_embedding(number, make_encoder(number)),
+    BUILDS: lambda number: make_build(number, make_encoder(number)),
+}
+
+
+def queries_of(client, path):
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get(path)
+    assert response.status_code == 200
+    return [query["sql"] for query in captured.captured_queries], len(response.context["cl"].result_list)
+
+
+def run_action(client, path, action, rows):
+    """What the page says after it."""
+    return said(client.post(path, {"action": action, ACTION_CHECKBOX_NAME: [row.pk for row in rows]}, follow=True))
+
+
+def said(response):
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+def queued():
+    return [task.func() for task in OrmQ.objects.all()]
+
+
+@pytest.fixture
+def clerk_client(db):
+    """Staff that may look at all of search, and no more."""
+    clerk = User.objects.create_user("dan", is_staff=True)
+    clerk.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="search", codename__startswith="view_")
+    )
+    client = Client()
+    client.force_login(clerk)
+    return client
+
+
+@pytest.fixture
+def serving(db):
+    return make_encoder(1000, active=True)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_list_takes_as_many_queries_for_30_rows_as_for_3(staff_client, path):
+    for number in range(3):
+        LISTS[path](number)
+    staff_client.get(path)  # content types and the like are cached by the first page
+    few, _ = queries_of(staff_client, path)
+    for number in range(3, 30):
+        LISTS[path](number)
+    many, rows = queries_of(staff_client, path)
+    assert rows == 30
+    assert len(many) == len(few), many
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_list_is_closed_to_people_who_are_not_staff(stranger_client, path):
+    response = stranger_client.get(path)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_rows_can_be_read_and_neither_added_changed_nor_deleted(staff_client, path):
+    LISTS[path](1)
+    row = staff_client.get(path).context["cl"].result_list[0]
+    assert staff_client.get(f"{path}{row.pk}/change/").status_code == 200
+    assert staff_client.post(f"{path}{row.pk}/change/", {"name": "x", "error": "x"}).status_code == 403
+    assert staff_client.get(f"{path}add/").status_code == 403
+    assert staff_client.post(f"{path}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_embedding_pages_never_load_a_vector(staff_client, serving):
+    embedding = make_embedding(1, serving)
+    for path in (EMBEDDINGS, f"{EMBEDDINGS}?q=asset", f"{EMBEDDINGS}{embedding.pk}/change/"):
+        with CaptureQueriesContext(connection) as captured:
+            assert "Asset 1" in staff_client.get(path).content.decode()
+        read = [query["sql"] for query in captured.captured_queries if '"search_embedding"' in query["sql"]]
+        assert read
+        assert not any('"search_embedding"."vector",' in sql for sql in read)
+
+
+@pytest.mark.parametrize("state", ["embedded", "failed", "pending"])
+def test_embeddings_are_filtered_by_the_state_they_show(staff_client, serving, state):
+    made = {
+        "embedded": make_embedding(1, serving),
+        "failed": make_failed(2, serving),
+        "pending": make_pending(3, serving),
+    }
+    response = staff_client.get(f"{EMBEDDINGS}?state={state}")
+    assert list(response.context["cl"].result_list) == [made[state]]
+    assert f'<td class="field-state">{state.capitalize()}</td>' in response.content.decode()
+
+
+@pytest.mark.parametrize(("query", "rows"), [("state=nonsense", 0), ("q=%20", 3), ("q=asset+2", 1), ("q=zebra", 0)])
+def test_embeddings_are_found(staff_client, serving, query, rows):
+    for number in range(1, 4):
+        make_embedding(number, serving)
+    assert len(staff_client.get(f"{EMBEDDINGS}?{query}").context["cl"].result_list) == rows
+
+
+def test_embeddings_are_counted_without_their_assets_while_nothing_is_searched_for(staff_client, serving):
+    queries, _ = queries_of(staff_client, EMBEDDINGS)
+    (count,) = [sql for sql in queries if "COUNT(" in sql]
+    assert "gallery_asset" not in count
+
+
+def test_embeddings_are_filtered_by_encoder(staff_client, serving):
+    make_embedding(1, serving)
+    other = make_embedding(2, make_encoder(2))
+    listed = staff_client.get(f"{EMBEDDINGS}?encoder__id__exact={other.encoder_id}").context["cl"].result_list
+    assert list(listed) == [other]
+
+
+def test_embedding_list_tells_why_one_failed(staff_client, serving):
+    make_failed(1, serving)
+    assert "The preview cannot be read: gone" in staff_client.get(EMBEDDINGS).content.decode()
+
+
+def test_retry_forgets_the_selected_embeddings_and_queues_the_work(staff_client, serving):
+    failed, kept = make_failed(1, serving), make_failed(2, serving)
+    Asset.objects.update(status=Asset.Status.FAILED, error="gone")
+    page = run_action(staff_client, EMBEDDINGS, "retry", [failed])
+    assert f"{serving} embeds the assets again" in page
+    assert list(Embedding.objects.all()) == [kept]
+    failed.asset.refresh_from_db()
+    assert (failed.asset.status, failed.asset.error) == (Asset.Status.PENDING, "")
+    assert queued() == ["search.tasks.embed_pending"]
+
+
+def test_retry_with_an_encoder_that_does_not_serve_says_what_to_run(staff_client, serving):
+    other = make_encoder(2)
+    failed = make_failed(1, other)
+    Asset.objects.update(status=Asset.Status.READY)
+    page = run_action(staff_client, EMBEDDINGS, "retry", [failed])
+    assert "manage.py embed --encoder encoder-2" in page
+    assert not Embedding.objects.exists()
+    assert Asset.objects.get().status == Asset.Status.READY
+
+
+def test_retry_forgets_of_each_encoder_what_was_selected_of_it_alone(staff_client, serving):
+    other = make_encoder(2)
+    first, second = make_failed(1, serving), make_failed(2, other)
+    kept = {
+        Embedding.objects.create(asset=first.asset, encoder=other, claimed_until=timezone.now()),
+        Embedding.objects.create(asset=second.asset, encoder=serving, claimed_until=timezone.now()),
+    }
+    run_action(staff_client, EMBEDDINGS, "retry", [first, second])
+    assert set(Embedding.objects.all()) == kept
+
+
+def test_assets_are_embedded_again_by_the_serving_encoder_alone(staff_client, serving):
+    embedding, other = make_embedding(1, serving), make_encoder(2)
+    kept = Embedding.objects.create(asset=embedding.asset, encoder=other, claimed_until=timezone.now())
+    Asset.objects.update(status=Asset.Status.READY)
+    page = run_action(staff_client, "/admin/gallery/asset/", "embed_again", [embedding.asset])
+    assert f"{serving} embeds the selected assets again" in page
+    assert list(Embedding.objects.all()) == [kept]
+    assert Asset.objects.get().status == Asset.Status.PENDING
+    assert queued() == ["search.tasks.embed_pending"]
+
+
+def test_assets_are_not_embedded_again_without_an_encoder(staff_client, staff):
+    asset = make_asset(1, staff, status=Asset.Status.READY)
+    page = run_action(staff_client, "/admin/gallery/asset/", "embed_again", [asset])
+    assert "No encoder serves yet" in page
+    assert Asset.objects.get().status == Asset.Status.READY
+    assert not queued()
+
+
+def test_asset_with_embeddings_can_be_deleted_although_those_are_read_only(staff_client, serving):
+    asset = make_embedding(1, serving).asset
+    asked = staff_client.get(f"/admin/gallery/asset/{asset.pk}/delete/").content.decode()
+    assert "Are you sure" in asked
+    staff_client.post(f"/admin/gallery/asset/{asset.pk}/delete/", {"post": "yes"})
+    assert not Asset.objects.exists()
+    assert not Embedding.objects.exists()
+
+
+def test_encoder_list_counts_what_each_has_embedded_and_failed(staff_client, serving):
+    for number in range(3):
+        make_embedding(number, serving)
+    make_failed(3, serving)
+    make_pending(4, serving)
+    make_encoder(2)
+    listed = {row.name: row for row in staff_client.get(ENCODERS).context["cl"].result_list}
+    counts = {name: (row.embedded_count, row.failed_count) for name, row in listed.items()}
+    assert counts == {"encoder-1000": (3, 1), "encoder-2": (0, 0)}
+
+
+@pytest.fixture
+def successor(serving, mean_colour):
+    """An encoder that can be loaded and does not serve yet."""
+    return Encoder.objects.for_spec(encoders.spec("mean-colour"))
+
+
+def test_encoder_that_has_embedded_every_asset_can_be_activated(staff_client, successor):
+    embedding = make_embedding(1, successor)
+    make_failed(2, successor)
+    assert "mean-colour serves searches now" in run_action(staff_client, ENCODERS, "activate", [successor])
+    assert Encoder.objects.active() == successor
+    embedding.asset.refresh_from_db()
+    assert embedding.asset.status == Asset.Status.READY
+
+
+@pytest.mark.parametrize("make_other", [make_pending, lambda number, row: make_embedding(number, make_encoder(number))])
+def test_encoder_that_lacks_an_embedding_is_not_activated(staff_client, serving, successor, make_other):
+    make_embedding(1, successor)
+    make_other(2, successor)
+    page = run_action(staff_client, ENCODERS, "activate", [successor])
+    assert "Assets without an embedding by it: 1." in page
+    assert "manage.py embed --encoder mean-colour" in page
+    assert Encoder.objects.active() == serving
+
+
+def test_encoder_that_cannot_be_loaded_is_not_activated(staff_client, serving, successor, monkeypatch):
+    def unavailable(row):
+        raise EncoderUnavailable("Its weights are missing.", "Bring them.")
+
+    monkeypatch.setattr(Encoder, "load", unavailable)
+    assert "Its weights are missing. Bring them." in run_action(staff_client, ENCODERS, "activate", [successor])
+    assert Encoder.objects.active() == serving
+
+
+def test_encoder_this_version_does_not_know_is_not_activated(staff_client, serving):
+    unknown = make_encoder(2)
+    assert "No encoder 'encoder-2'" in run_action(staff_client, ENCODERS, "activate", [unknown])
+    assert Encoder.objects.active() == serving
+
+
+def test_two_encoders_are_not_activated_at_once(staff_client, serving, successor):
+    assert "Select one encoder" in run_action(staff_client, ENCODERS, "activate", [serving, successor])
+    assert Encoder.objects.active() == serving
+
+
+def test_index_build_list_shows_what_was_measured(staff_client, serving):
+    make_build(1, serving, probes=7, recall=0.987, state=IndexBuild.State.READY)
+    page = staff_client.get(BUILDS).content.decode()
+    for shown in ("ivfflat", "Serving", "1001", "0.987", ">7<", "Build now"):
+        assert shown in page
+
+
+def test_build_now_queues_a_build(staff_client, serving):
+    assert "A worker builds the index" in said(staff_client.post(BUILD_NOW, follow=True))
+    assert queued() == ["search.tasks.build_index"]
+
+
+def test_build_now_without_an_encoder_says_so(staff_client):
+    assert "No encoder serves yet" in said(staff_client.post(BUILD_NOW, follow=True))
+    assert not queued()
+
+
+def test_build_now_is_not_done_by_following_a_link(staff_client, serving):
+    assert staff_client.get(BUILD_NOW).status_code == 405
+    assert not queued()
+
+
+def test_staff_without_permission_look_and_set_nothing_going(clerk_client, serving, successor):
+    failed = make_failed(1, serving)
+    for path, action, row in ((EMBEDDINGS, "retry", failed), (ENCODERS, "activate", successor)):
+        page = clerk_client.get(path).content.decode()
+        assert f'value="{action}"' not in page
+        run_action(clerk_client, path, action, [row])
+    assert "Build now" not in clerk_client.get(BUILDS).content.decode()
+    assert clerk_client.post(BUILD_NOW).status_code == 403
+    assert list(Embedding.objects.all()) == [failed]
+    assert Encoder.objects.active() == serving
+    assert not queued()
