@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check install install-test screenshots lock
+.PHONY: run test check install screenshots lock
 
 run: .venv/installed
 	@exec $(BIN)/python manage.py up
@@ -22,9 +22,9 @@ check: .venv/installed-test
 	$(BIN)/djlint --check --lint templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-# Wide and narrow pictures of every page, taken from the running product.
+# Wide and narrow pictures of every page, taken from the running product: make screenshots PHOTOS=folder
 screenshots: .venv/installed-test
-	$(BIN)/python docs/take_screenshots.py
+	$(BIN)/python docs/take_screenshots.py $(PHOTOS)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version if sys.version_info < (3, 11) else 0)'

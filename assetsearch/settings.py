@@ -247,6 +247,8 @@ REST_FRAMEWORK = {
         "user": env.text("API_RATE_USER", "3000/min", "API requests allowed to one user."),
         "token": env.text("API_RATE_TOKEN", "10/min", "Attempts to get a token allowed to one address."),
     },
+    # Whose address counts for the rates above. A client may write anything into X-Forwarded-For.
+    "NUM_PROXIES": env.integer("PROXIES", 0, "Proxies in front that add to X-Forwarded-For."),
     "EXCEPTION_HANDLER": "gallery.api_errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,  # `format` is a filter of assets
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

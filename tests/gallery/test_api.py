@@ -40,6 +40,13 @@ def test_guessing_passwords_is_slowed(user):
     assert_error(client.post("/api/v1/token/", {"username": "ann", "password": "wrong"}), 429, "throttled")
 
 
+def test_guessing_passwords_is_slowed_whatever_address_a_client_claims(user):
+    client = APIClient()
+    wrong = {"username": "ann", "password": "wrong"}
+    answers = [client.post("/api/v1/token/", wrong, HTTP_X_FORWARDED_FOR=f"10.0.0.{i}") for i in range(11)]
+    assert answers[-1].status_code == 429
+
+
 @pytest.mark.parametrize("path", [ASSETS, f"{ASSETS}1/", f"{ASSETS}1/similar/", "/api/v1/status/"])
 def test_unsigned_requests_are_turned_away(db, path):
     assert_error(APIClient().get(path), 401, "not_signed_in")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import drawn, encoded
+from tests.hub import save_tiny_dinov2, serve
 from tests.product import ROOT, Product, wait_for
 
 pytestmark = pytest.mark.product
@@ -90,16 +91,56 @@ def test_port_in_use_is_named(running, tmp_path):
     assert other.processes() == []
 
 
-def test_first_start_says_which_encoder_serves_and_why(tmp_path):
-    """Without a hub to be reached, in one paragraph, and goes on."""
-    product = Product(tmp_path / "data", ENCODER="dinov2-base", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+@pytest.fixture(scope="module")
+def model_hub(tmp_path_factory):
+    """A stand-in hub that publishes a DINOv2 of two layers, as wide as the real one, with random weights."""
+    folder = tmp_path_factory.mktemp("hub")
+    save_tiny_dinov2(folder / "facebook/dinov2-base", hidden_size=768)
+    with serve(folder) as served:
+        yield served
+
+
+def test_built_in_encoder_serves_until_dinov2_is_brought_in(tmp_path, model_hub):
+    product = Product(
+        tmp_path / "data", ENCODER="dinov2-base", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hub")
+    )
     product.start()
     said = " ".join(product.said().split())
-    status = product.sign_in().get("/status/")
-    product.stop()
     assert "The encoder dinov2-base cannot be used:" in said
     assert "manage.py embed --encoder dinov2-base" in said
-    assert (status["encoder"]["name"], status["encoder"]["wanted"]) == ("descriptor", "dinov2-base")
+    client = product.sign_in()
+    for seed in range(3):
+        client.upload(f"{seed}.jpg", encoded(drawn(seed)))
+    wait_for(client.is_settled, what="embedding")
+    encoder = client.get("/status/")["encoder"]
+    assert (encoder["name"], encoder["wanted"]) == ("descriptor", "dinov2-base")
+
+    product.environment["HF_ENDPOINT"] = model_hub.url
+    product.command("embed", "--encoder", "dinov2-base")
+    client.upload("later.jpg", encoded(drawn(9)))
+    wait_for(client.is_settled, what="embedding by the new encoder")
+    answer = client.search(encoded(drawn(9)))
+    assert answer["encoder"] == "dinov2-base"
+    assert answer["results"][0]["asset"]["filename"] == "later.jpg"
+    assert len(answer["results"]) == 4
+
+    product.stop()
+    product.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    product.start()
+    assert product.sign_in().search(encoded(drawn(9)))["results"][0]["similarity"] > 0.999
+    product.stop()
+
+
+def test_first_start_downloads_the_encoder_and_shows_progress(tmp_path, model_hub):
+    product = Product(
+        tmp_path / "data", ENCODER="dinov2-base", HF_ENDPOINT=model_hub.url, HF_HOME=str(tmp_path / "hub")
+    )
+    product.start()
+    encoder = product.sign_in().get("/status/")["encoder"]
+    product.stop()
+    assert encoder["name"] == "dinov2-base"
+    assert "model.safetensors" in product.said()
+    assert "dinov2-base runs in" in product.said()
 
 
 def test_commands_start_the_database_themselves_and_stop_it(tmp_path):
