@@ -17,6 +17,10 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+import psycopg
+
+DATABASE, USER = "assetsearch", "postgres"
+
 #: Longest socket path that Linux and macOS both take is 103 bytes; ".s.PGSQL.5432" needs 14 of them.
 _SOCKET_DIR_MAX_BYTES = 89
 #: A crash is recovered from the write-ahead log; max_wal_size bounds that to well under this.
@@ -116,6 +120,17 @@ def _start(data_dir: Path) -> None:
         _pg_ctl(data_dir, "start", *arguments, timeout=_START_TIMEOUT_S)
     except subprocess.SubprocessError as error:
         raise RuntimeError(f"Postgres did not start. Its log is at {server.log}.") from error
+    _make_database(socket)
+
+
+def _make_database(socket: Path) -> None:
+    """Postgres' own locale, not the environment's: under LANG=C the latter knows no letters beyond ASCII."""
+    with psycopg.connect(host=str(socket), user=USER, dbname="postgres", autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount == 0:
+            connection.execute(
+                f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' "
+                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
+            )
 
 
 def _pg_ctl(data_dir: Path, action: str, *arguments: str, timeout: int) -> None:

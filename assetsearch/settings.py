@@ -127,8 +127,8 @@ TEMPLATES = [
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "assetsearch.embedded_postgres",
-        "NAME": "postgres",
-        "USER": "postgres",
+        "NAME": postgres.DATABASE,
+        "USER": postgres.USER,
         "HOST": str(postgres.socket_dir(DATA_DIR)),
         "CONN_MAX_AGE": 60,  # seconds; a connection costs 3 ms, a page some 10 queries
         "CONN_HEALTH_CHECKS": True,

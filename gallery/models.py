@@ -39,9 +39,9 @@ class Collection(models.Model):
 class TagQuerySet(models.QuerySet["Tag"]):
     def named(self, names: list[str]) -> list["Tag"]:
         """The tags of those names, whatever their case; made where there are none."""
-        wanted = {name.casefold(): name for name in names}
-        self.bulk_create([Tag(name=name) for name in wanted.values()], ignore_conflicts=True)
-        return list(self.annotate(key=Lower("name")).filter(key__in=[name.lower() for name in wanted.values()]))
+        self.bulk_create([Tag(name=name) for name in names], ignore_conflicts=True)
+        # lowered by the database, as its constraint is: it and Python disagree on some letters
+        return list(self.annotate(key=Lower("name")).filter(key__in=[Lower(models.Value(name)) for name in names]))
 
 
 class Tag(models.Model):

@@ -1,9 +1,16 @@
 """What workers are called for: ids in, one call, nothing else."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django_q.tasks import async_task
 
 from search import index, pipeline
+from search.encoders import EncoderUnavailable
 from search.models import Encoder
+
+logger = logging.getLogger(__name__)
 
 #: Work of many pictures stops after this and queues itself again, so that a worker told to stop can soon do so.
 _DRAIN_SECONDS = 5
@@ -11,17 +18,26 @@ _DRAIN_SECONDS = 5
 
 def embed_asset(asset_id: int) -> None:
     """Interactive queue: one picture, at once."""
-    if row := Encoder.objects.active():
-        pipeline.embed([asset_id], row)
+    with _unavailable_encoder_said():
+        if row := Encoder.objects.active():
+            pipeline.embed([asset_id], row)
 
 
 def embed_pending() -> None:
     """Bulk queue: all that is pending."""
-    row = Encoder.objects.active()
-    if row is None:
-        return
-    if pipeline.embed_pending(row, seconds=_DRAIN_SECONDS).total:
-        queue_pending()
+    with _unavailable_encoder_said():
+        row = Encoder.objects.active()
+        if row and pipeline.embed_pending(row, seconds=_DRAIN_SECONDS).total:
+            queue_pending()
+
+
+@contextmanager
+def _unavailable_encoder_said() -> Iterator[None]:
+    """A sweep each minute would leave a failed task each minute; the assets stay pending, and nothing is lost."""
+    try:
+        yield
+    except EncoderUnavailable as error:
+        logger.warning("Nothing is embedded for now. %s", error)
 
 
 def sweep() -> None:

@@ -19,3 +19,4 @@ DEBUG = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ENCODER = "descriptor"
 Path(MEDIA_ROOT).mkdir(exist_ok=True)  # noqa: F405
+DATABASES["default"]["TEST"] = {"TEMPLATE": "assetsearch"}  # noqa: F405 (its locale, whatever the environment's)

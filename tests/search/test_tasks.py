@@ -65,6 +65,20 @@ def test_tasks_without_an_encoder_do_nothing(asset, db):
     assert stored.status == Asset.Status.PENDING
 
 
+def test_encoder_that_cannot_be_loaded_fails_no_task_and_loses_nothing(encoder, asset, monkeypatch):
+    def fail(row):
+        raise EncoderUnavailable("The weights are gone.", "Fetch them.")
+
+    stored = asset(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Encoder, "load", fail)
+        tasks.embed_asset(stored.pk)
+        tasks.sweep()
+    tasks.sweep()
+    stored.refresh_from_db()
+    assert stored.status == Asset.Status.READY
+
+
 @pytest.mark.django_db(transaction=True)
 def test_sweep_builds_an_index_when_it_pays(colour_encoder, flat, settings):
     settings.INDEX_MIN_ROWS = 50
