@@ -4,8 +4,11 @@ Every reader also records the variable, so that the README's table can be held a
 """
 
 import os
+import re
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,8 +37,22 @@ def flag(name: str, *, default: bool, meaning: str) -> bool:
     return _read(name, default, str(default).lower(), meaning, _as_flag)
 
 
-def integer(name: str, default: int, meaning: str, *, minimum: int = 0) -> int:
-    return _read(name, default, str(default), meaning, lambda raw: _at_least(minimum, int(raw)))
+def integer(name: str, default: int, meaning: str, *, minimum: int = 0, maximum: int | None = None) -> int:
+    return _read(name, default, str(default), meaning, lambda raw: _within(minimum, maximum, int(raw)))
+
+
+def choice(name: str, default: str, choices: list[str], meaning: str) -> str:
+    shown = f"{', '.join(choices[:-1])} or {choices[-1]}"
+    return _read(name, default, default, meaning.format(choices=shown), partial(_as_choice, choices))
+
+
+def rate(name: str, default: str, meaning: str) -> str:
+    """So many a second, minute, hour or day, such as 60/min."""
+    return _read(name, default, default, meaning, _as_rate)
+
+
+def time_zone(name: str, default: str, meaning: str) -> str:
+    return _read(name, default, default, meaning, _as_time_zone)
 
 
 def fraction(name: str, default: float, meaning: str) -> float:
@@ -79,7 +96,27 @@ def _as_fraction(raw: str) -> float:
     return value
 
 
-def _at_least(minimum: int, value: int) -> int:
+def _within(minimum: int, maximum: int | None, value: int) -> int:
     if value < minimum:
         raise ValueError(f"it must be at least {minimum}.")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"it must be at most {maximum}.")
     return value
+
+
+def _as_choice(choices: list[str], raw: str) -> str:
+    if raw.upper() not in choices:
+        raise ValueError(f"say one of {', '.join(choices)}.")
+    return raw.upper()
+
+
+def _as_rate(raw: str) -> str:
+    if not re.fullmatch(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)", raw):
+        raise ValueError("say a number and a time, such as 60/min.")
+    return raw
+
+
+def _as_time_zone(raw: str) -> str:
+    if raw not in zoneinfo.available_timezones():
+        raise ValueError("there is no such time zone.")
+    return raw

@@ -7,17 +7,23 @@ lock on a file beside it, which the kernel lets go of however the process ends; 
 import atexit
 import fcntl
 import hashlib
+import logging
 import os
+import pwd
+import shlex
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
 import psycopg
+
+logger = logging.getLogger(__name__)
 
 DATABASE, USER = "assetsearch", "postgres"
 
@@ -26,6 +32,8 @@ _SOCKET_DIR_MAX_BYTES = 89
 #: A crash is recovered from the write-ahead log; max_wal_size bounds that to well under this.
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 10
+#: What is left of a server that was killed is gone in less; until then it keeps the next from starting.
+_REMAINS_SECONDS = 15
 
 #: Measured: shared_buffers above the 128 MB default and no JIT are what vector search answers to.
 _SETTINGS = {
@@ -65,8 +73,7 @@ def hold(data_dir: Path) -> None:
         with _changing(data_dir):
             in_use = (data_dir / "postgres.in-use.lock").open("a")
             fcntl.flock(in_use, fcntl.LOCK_SH)
-            if not is_running(data_dir):
-                _start(data_dir)
+            _ensure_running(data_dir)
             _held[data_dir] = in_use
     atexit.register(release, data_dir)
 
@@ -79,7 +86,7 @@ def release(data_dir: Path) -> None:
             return
         with _changing(data_dir), in_use:
             if _is_held_by_us_alone(in_use) and is_running(data_dir):
-                _pg_ctl(data_dir, "stop", "-m", "fast", timeout=_STOP_TIMEOUT_S)
+                _stop(data_dir)
 
 
 @contextmanager
@@ -99,33 +106,64 @@ def _is_held_by_us_alone(in_use: IO[str]) -> bool:
 
 
 def is_running(data_dir: Path) -> bool:
-    if not (cluster_dir(data_dir) / "postmaster.pid").exists():
-        return False
+    """Whether it takes connections. Its pid would say little: a server that was killed has one for a while."""
     try:
-        _pg_ctl(data_dir, "status", timeout=_STOP_TIMEOUT_S)
-    except subprocess.CalledProcessError:
+        _connect(data_dir).close()
+    except psycopg.OperationalError:
         return False
     return True
+
+
+def _connect(data_dir: Path) -> psycopg.Connection[Any]:
+    return psycopg.connect(host=str(socket_dir(data_dir)), user=USER, dbname="postgres", autocommit=True)
+
+
+def _ensure_running(data_dir: Path) -> None:
+    until = time.monotonic() + _REMAINS_SECONDS
+    while not is_running(data_dir):
+        try:
+            _start(data_dir)
+        except subprocess.SubprocessError as error:
+            if time.monotonic() > until:
+                log = cluster_dir(data_dir) / "log"
+                raise RuntimeError(f"Postgres did not start. Its log is at {log}.") from error
+            time.sleep(0.2)
+    _make_database(data_dir)
 
 
 def _start(data_dir: Path) -> None:
     server, socket = _server(data_dir), socket_dir(data_dir)
     server.ensure_pgdata_inited()
     if socket != server.pgdata:
-        socket.mkdir(exist_ok=True)
-        socket.chmod(0o777 if server.system_user else 0o700)
-    settings = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
-    arguments = ("-l", str(server.log), "-o", f"-k '{socket}' {settings}")
+        _make_private(socket, server.system_user)
+    options = [f"-c {name}={shlex.quote(value)}" for name, value in _SETTINGS.items()]
+    arguments = ("-l", str(server.log), "-o", f"-k {shlex.quote(str(socket))} {' '.join(options)}")
+    _pg_ctl(data_dir, "start", *arguments, timeout=_START_TIMEOUT_S)
+
+
+def _make_private(folder: Path, user: str | None) -> None:
+    """A folder that the server's user alone can enter, although it lies where anyone may make one of that name."""
+    owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, owner, -1)
+    if folder.is_symlink() or folder.stat().st_uid != owner:
+        raise RuntimeError(f"{folder} belongs to someone else. Remove it, or set DATA_DIR to a shorter path.")
+
+
+def _stop(data_dir: Path) -> None:
     try:
-        _pg_ctl(data_dir, "start", *arguments, timeout=_START_TIMEOUT_S)
-    except subprocess.SubprocessError as error:
-        raise RuntimeError(f"Postgres did not start. Its log is at {server.log}.") from error
-    _make_database(socket)
+        _pg_ctl(data_dir, "stop", "-m", "fast", timeout=_STOP_TIMEOUT_S)
+    except subprocess.SubprocessError:
+        logger.warning("Postgres did not stop. Its log is at %s.", cluster_dir(data_dir) / "log")
+    if socket_dir(data_dir) != cluster_dir(data_dir):
+        with suppress(OSError):
+            socket_dir(data_dir).rmdir()
 
 
-def _make_database(socket: Path) -> None:
+def _make_database(data_dir: Path) -> None:
     """Postgres' own locale, not the environment's: under LANG=C the latter knows no letters beyond ASCII."""
-    with psycopg.connect(host=str(socket), user=USER, dbname="postgres", autocommit=True) as connection:
+    with _connect(data_dir) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount == 0:
             connection.execute(
                 f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' "

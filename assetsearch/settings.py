@@ -31,7 +31,7 @@ DATABASE_URL = env.text(
     "A Postgres with pgvector, `postgres://user:password@host/name`. Empty: the embedded one.",
 )
 HOST = env.text("HOST", "127.0.0.1", "Address the web server listens on.")
-PORT = env.integer("PORT", 8000, "Port the web server listens on.", minimum=1)
+PORT = env.integer("PORT", 8000, "Port the web server listens on.", minimum=1, maximum=65_535)
 
 # --- security ---------------------------------------------------------------------------------------------------
 
@@ -96,6 +96,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "assetsearch.malformed.RefuseMalformed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -136,10 +137,10 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 if DATABASE_URL:
+    if not DATABASE_URL.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured("DATABASE_URL does not fit: it must be postgres://user:password@host:port/name")
     DATABASES["default"] = dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-    if "postgresql" not in str(DATABASES["default"]["ENGINE"]):
-        raise ImproperlyConfigured("DATABASE_URL must name a Postgres: postgres://user:password@host:port/name")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.text("REDIS_URL", "", "Redis for the task queue and the cache, instead of Postgres and memory.")
 if REDIS_URL:
@@ -154,7 +155,10 @@ WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show
 MEDIA_ROOT = DATA_DIR / "media"
 SPOOL_DIR = DATA_DIR / "spool"  # on the same file system as MEDIA_ROOT, so that an upload is moved, not copied
 FILE_UPLOAD_TEMP_DIR = SPOOL_DIR
-SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+try:
+    SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"DATA_DIR={str(DATA_DIR)!r} does not fit: {error.strerror}.") from None
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]  # the decoder needs a path
 MEDIA_REDIRECT = env.text(
     "MEDIA_REDIRECT",
@@ -225,7 +229,7 @@ LOGIN_REDIRECT_URL = "search:search"
 LOGOUT_REDIRECT_URL = "login"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
-TIME_ZONE = env.text("TIME_ZONE", "UTC", "Time zone of dates shown, e.g. `Europe/Berlin`.")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC", "Time zone of dates shown, e.g. `Europe/Berlin`.")
 USE_I18N = True
 USE_TZ = True
 
@@ -243,9 +247,9 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.UserRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "anon": env.text("API_RATE_ANON", "60/min", "API requests allowed to one address that is not signed in."),
-        "user": env.text("API_RATE_USER", "3000/min", "API requests allowed to one user."),
-        "token": env.text("API_RATE_TOKEN", "10/min", "Attempts to get a token allowed to one address."),
+        "anon": env.rate("API_RATE_ANON", "60/min", "API requests allowed to one address that is not signed in."),
+        "user": env.rate("API_RATE_USER", "3000/min", "API requests allowed to one user."),
+        "token": env.rate("API_RATE_TOKEN", "10/min", "Attempts to get a token allowed to one address."),
     },
     # Whose address counts for the rates above. A client may write anything into X-Forwarded-For.
     "NUM_PROXIES": env.integer("PROXIES", 0, "Proxies in front that add to X-Forwarded-For."),
@@ -267,7 +271,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- logging ----------------------------------------------------------------------------------------------------
 
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO", "Least severity logged: DEBUG, INFO, WARNING or ERROR.").upper()
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], "Least severity logged: {choices}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

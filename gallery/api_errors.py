@@ -20,16 +20,18 @@ _CODES = {
     status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_TYPE,
     status.HTTP_429_TOO_MANY_REQUESTS: Code.THROTTLED,
 }
+#: Too many fields, or a body too large; JSON nested too deep; text that is none.
+_MALFORMED = (SuspiciousOperation, RecursionError, UnicodeError)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Refused):
-        return Response({"code": error.code, "detail": error.detail}, status=error.http_status)
-    if isinstance(error, SuspiciousOperation):  # too many fields, a body too large: Django would answer in HTML
-        return Response({"code": Code.INVALID, "detail": "The request is malformed."}, status=400)
+        return Response({"code": error.code.value, "detail": error.detail}, status=error.http_status)
+    if isinstance(error, _MALFORMED):
+        return Response({"code": Code.INVALID.value, "detail": "The request is malformed."}, status=400)
     response = rest_exception_handler(error, context)
     if response is not None:
-        response.data = {"code": _CODES.get(response.status_code, Code.INVALID), "detail": _sentence(error)}
+        response.data = {"code": _CODES.get(response.status_code, Code.INVALID).value, "detail": _sentence(error)}
     return response
 
 

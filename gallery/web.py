@@ -58,9 +58,15 @@ def _to_login(request: Request) -> HttpResponseBase:
         detail = "You are not signed in any more. Sign in again, then retry."
         return JsonResponse({"code": Code.NOT_SIGNED_IN, "detail": detail}, status=HTTPStatus.UNAUTHORIZED)
     if request.htmx:  # back to the page that asked, not to the fragment
-        page = request.htmx.current_url_abs_path or request.get_full_path()
-        return HttpResponseClientRedirect(redirect_to_login(page).url)
+        return HttpResponseClientRedirect(redirect_to_login(_page_that_asked(request)).url)
     return redirect_to_login(request.get_full_path())
+
+
+def _page_that_asked(request: Request) -> str:
+    try:
+        return request.htmx.current_url_abs_path or request.get_full_path()
+    except ValueError:  # the header holds no address
+        return request.get_full_path()
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -15,7 +15,8 @@ DISMISSED = "encoder_banner_dismissed"
 
 def encoder_banner(request: HttpRequest) -> dict[str, Any]:
     """The built-in encoder serves only where DINOv2 could not be had: people should know."""
-    if not (request.user.is_authenticated or settings.PUBLIC_READ):
+    user = getattr(request, "user", None)  # there is none where the request was turned away at the door
+    if not (user and (user.is_authenticated or settings.PUBLIC_READ)):
         return {}
     return {
         "may_read": True,

@@ -110,7 +110,7 @@ def like_asset(asset: Asset, *, k: int = DEFAULT_K, among: AssetQuerySet | None 
 def encode_pictures(files: Sequence[File[bytes]], row: Encoder) -> FloatArray:
     """Unit vectors of pictures from outside, (n, dimensions) float32. Raises Refused."""
     encoder = _loaded(row)
-    return vectors.unit(encoder.encode(np.stack([_prepared(file, encoder) for file in files])))
+    return vectors.unit(encoder.encode(np.stack([_prepared(file, encoder, of=len(files)) for file in files])))
 
 
 def warm_up() -> None:
@@ -131,10 +131,15 @@ def _loaded(row: Encoder) -> ImageEncoder:
         raise Refused(Code.ENCODER_UNAVAILABLE, str(error)) from error
 
 
-def _prepared(file: File[bytes], encoder: ImageEncoder) -> NDArray[np.uint8]:
+def _prepared(file: File[bytes], encoder: ImageEncoder, *, of: int) -> NDArray[np.uint8]:
     """Through the same rendition as a stored picture goes, so that the same bytes give the same vector."""
-    with spooled(file) as (path, _):
-        preview = sandbox.render_file(path).preview
+    try:
+        with spooled(file) as (path, _):
+            preview = sandbox.render_file(path).preview
+    except Refused as refused:
+        if of == 1:
+            raise
+        raise Refused(refused.code, f"{file.name}: {refused.detail}") from None
     return encoder.prepare(open_rendition(preview, shorter_side_px=encoder.decode_side_px))
 
 

@@ -102,7 +102,8 @@ def _marked(response: HttpResponse, found: Found) -> HttpResponse:
 
 def _carried(form: SearchForm, chosen: AssetFilter) -> str:
     """How many and the filters, where they are not as they are anyway, as links carry them on."""
-    given = {name: form.data[name] for name in ["k", *chosen.filters] if form.data.get(name)}
+    wrong = {*form.errors, *chosen.form.errors}
+    given = {name: form.data[name] for name in ["k", *chosen.filters] if form.data.get(name) and name not in wrong}
     if given.get("k") == str(query.DEFAULT_K):
         del given["k"]
     return urlencode(given)

@@ -94,14 +94,6 @@ class Product:
         except psutil.Error:
             return False
 
-    def kill(self) -> None:
-        """kill -9 to every process at once, Postgres too."""
-        for process in self.processes():
-            process.kill()
-        assert self.process is not None
-        self.process.wait()
-        wait_for(lambda: not self.processes(), what="the end of all processes")
-
     def workers(self) -> list[psutil.Process]:
         return [process for process in self.processes() if "qcluster" in process.cmdline()]
 

@@ -68,7 +68,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(parent, name) for name in names if not name.startswith("."))
-        yield from (path for path in paths if not path.is_symlink())
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def import_files(paths: Iterable[Path], owner: User, details: Details) -> Iterator[Outcome]:

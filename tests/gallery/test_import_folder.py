@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -75,6 +76,28 @@ def test_import_names_what_is_wrong(tmp_path, db):
         imported(tmp_path)
     with pytest.raises(CommandError, match="no user nobody"):
         imported(tmp_path, user="nobody")
+
+
+def test_what_is_no_regular_file_is_left_out(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    assert "pipe.jpg" not in [path.name for path in pictures(folder)]
+
+
+@pytest.mark.parametrize("options", [{"tag": ["x" * 101]}, {"collection": "x" * 201}])
+def test_names_that_do_not_fit_are_said_before_anything_is_stored(folder, staff, options):
+    with pytest.raises(CommandError, match="does not fit"):
+        imported(folder, **options)
+    assert not Asset.objects.exists()
+
+
+def test_interrupted_import_tells_by_its_exit_status(folder, staff, monkeypatch, capsys):
+    def interrupted(paths, owner, details):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("gallery.management.commands.import_folder.import_files", interrupted)
+    assert imported(folder) == 130
+    assert "0 stored" in capsys.readouterr().out
 
 
 def test_import_queues_one_task_for_many_files(folder, staff):

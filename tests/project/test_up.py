@@ -55,7 +55,9 @@ def test_stop_ends_everything_soon_and_the_next_start_has_everything(running, fi
 
 def test_killed_whole_the_next_start_has_everything(running, filled):
     before = hit_names(filled)
-    running.kill()
+    for process in running.processes():
+        process.kill()  # and no waiting for their ends: the next start has to
+    running.process.wait()
     running.start()
     assert hit_names(running.sign_in()) == before
 
@@ -148,6 +150,31 @@ def test_commands_start_the_database_themselves_and_stop_it(tmp_path):
     product.command("prepare")
     assert product.psql("SELECT 1") == "[(1,)]"
     assert product.processes() == []
+
+
+@pytest.mark.parametrize("name", ["it's here", "a" * 120])
+def test_data_folder_may_have_any_name(tmp_path, name):
+    product = Product(tmp_path / name)
+    product.command("prepare")
+    assert product.psql("SELECT 1") == "[(1,)]"
+    assert product.processes() == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "99999"),
+        ("LOG_LEVEL", "LOUD"),
+        ("TIME_ZONE", "Mars/X"),
+        ("API_RATE_ANON", "60/foo"),
+        ("ENCODER", "dino"),
+    ],
+)
+def test_setting_that_does_not_fit_is_named_without_a_traceback(tmp_path, variable, value):
+    refused = Product(tmp_path / "data", **{variable: value}).command("prepare", check=False)
+    assert refused.returncode != 0
+    assert f"{variable}='{value}' does not fit" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_commands_side_by_side_share_the_database(tmp_path):

@@ -114,6 +114,11 @@ def test_unreadable_picture_is_refused(api, encoder, picture):
         assert_error(search(api, image=[*pictures, broken]), 415, "unsupported_type")
 
 
+def test_refused_one_of_several_pictures_is_named(api, encoder, picture):
+    broken = SimpleUploadedFile("broken.jpg", b"no picture")
+    assert search(api, image=[picture(1), broken]).json()["detail"].startswith("broken.jpg: ")
+
+
 def test_too_many_pictures_are_refused(api, encoder, picture):
     assert_error(search(api, image=[picture(i) for i in range(21)]), 400, "invalid")
 

@@ -5,7 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from django_q.models import Schedule
 
 from search import encoders
@@ -20,7 +21,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
-        call_command("migrate", interactive=False, verbosity=0)
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {error}") from None
         self._make_first_admin()
         self._make_schedule()
         self._ready_encoder()
@@ -58,7 +62,10 @@ class Command(BaseCommand):
             )
 
     def _choose_encoder(self) -> None:
-        wanted = encoders.spec(settings.ENCODER)
+        try:
+            wanted = encoders.spec(settings.ENCODER)
+        except LookupError as error:
+            raise CommandError(f"ENCODER={settings.ENCODER!r} does not fit: {error}") from None
         try:
             self.stdout.write(f"Loading the encoder {wanted.name}; on first use its weights are downloaded.")
             encoders.load(wanted.name)

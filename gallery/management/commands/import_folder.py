@@ -5,22 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from gallery.ingest.folder import Report, import_files, pictures
-from gallery.models import Asset, Collection
+from gallery.models import Asset, Collection, Tag
 from gallery.uploads import Details
 
 #: Seconds between looks at how many are still being analysed, and without any progress until we stop looking.
 _LOOK_SECONDS, _STALLED_SECONDS = 0.5, 180
 
 
+#: Exit status that shells give a command ended by Ctrl-C: 128 + SIGINT.
+_INTERRUPTED = 130
+
+
 class Command(BaseCommand):
     help = (
         "Import all pictures of a folder and the folders below it. Run again, it skips what is stored. "
-        "Exit status: 0 if every picture is stored, 1 if some were refused."
+        "Exit status: 0 if every picture is stored, 1 if some were refused, 130 if interrupted."
     )
+
+    was_interrupted = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("folder", type=Path)
@@ -33,9 +40,13 @@ class Command(BaseCommand):
         if not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
         owner, started = self._owner(options["user"]), time.monotonic()
+        for name in options["tag"]:
+            self._check(Tag(name=name), f"The tag {name[:40]!r}")
         details = Details(collection=self._collection(options["collection"], owner), tags=options["tag"])
         report = self._import(pictures(folder), owner, details)
         self._tell(report, folder, time.monotonic() - started)
+        if self.was_interrupted:
+            sys.exit(_INTERRUPTED)
         if options["wait"]:
             self._wait(started)
         if report.refused:
@@ -51,7 +62,14 @@ class Command(BaseCommand):
     def _collection(self, name: str | None, owner: User) -> Collection | None:
         if not name:
             return None
+        self._check(Collection(name=name, owner=owner), f"The collection {name[:40]!r}")
         return Collection.objects.filter(name__iexact=name).first() or Collection.objects.create(name=name, owner=owner)
+
+    def _check(self, named: Collection | Tag, what: str) -> None:
+        try:
+            named.clean_fields()
+        except ValidationError as error:
+            raise CommandError(f"{what} does not fit: {' '.join(error.messages)}") from None
 
     def _import(self, paths: list[Path], owner: User, details: Details) -> Report:
         report = Report()
@@ -63,6 +81,7 @@ class Command(BaseCommand):
                     bar.update()
             except KeyboardInterrupt:
                 self.stderr.write("Interrupted. Run the same command again to go on.")
+                self.was_interrupted = True
         return report
 
     def _tell(self, report: Report, folder: Path, seconds: float) -> None:
