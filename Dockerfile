@@ -27,7 +27,7 @@ USER assetsearch
 VOLUME ["/data", "/models"]
 EXPOSE 8000
 
-# By localhost, which ALLOWED_HOSTS must then name; the start period covers the download of the encoder's weights.
+# By localhost, a name that always answers; the start period covers the download of the encoder's weights.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15m --start-interval=2s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://localhost:{os.environ['PORT']}/healthz\", timeout=4)"]
 

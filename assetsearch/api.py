@@ -18,6 +18,7 @@ class TokenThrottle(AnonRateThrottle):
 class TokenView(ObtainAuthToken):
     """A token for a user name and a password, for the header `Authorization: Token ...`."""
 
+    authentication_classes = []  # who is signed in already may guess others' passwords no faster
     permission_classes = [AllowAny]
     throttle_classes = [TokenThrottle]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.defaults import bad_request
 
@@ -16,7 +17,7 @@ class RefuseMalformed:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if _has_nul(request) or _is_in_another_encoding(request):
+        if _has_nul(request) or _is_in_another_encoding(request) or _is_too_long(request):
             return _refusal(request)
         return self.get_response(request)
 
@@ -29,6 +30,12 @@ def _has_nul(request: HttpRequest) -> bool:
 def _is_in_another_encoding(request: HttpRequest) -> bool:
     charset = (request.content_params or {}).get("charset", "utf-8")
     return charset.lower().replace("-", "") != "utf8"
+
+
+def _is_too_long(request: HttpRequest) -> bool:
+    """Beyond what Django lets a form hold: JSON would be read into memory whatever its length."""
+    has_files = request.content_type == "multipart/form-data"  # these go into files, each up to its own limit
+    return not has_files and int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 def _refusal(request: HttpRequest) -> HttpResponse:

@@ -32,8 +32,8 @@ _SOCKET_DIR_MAX_BYTES = 89
 #: A crash is recovered from the write-ahead log; max_wal_size bounds that to well under this.
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 10
-#: What is left of a server that was killed is gone in less; until then it keeps the next from starting.
-_REMAINS_SECONDS = 15
+#: What is left of a server that was killed keeps the next from starting, for a moment; so does one that is starting.
+_REMAINS_SECONDS = 30
 
 #: Measured: shared_buffers above the 128 MB default and no JIT are what vector search answers to.
 _SETTINGS = {
@@ -89,6 +89,13 @@ def release(data_dir: Path) -> None:
                 _stop(data_dir)
 
 
+def revive(data_dir: Path) -> None:
+    """Start the server again if it has died; for the one who answers for it."""
+    if not is_running(data_dir):
+        with _changing(data_dir):
+            _ensure_running(data_dir)
+
+
 @contextmanager
 def _changing(data_dir: Path) -> Iterator[None]:
     """One process at a time starts or stops the server, or finds out whether to."""
@@ -109,13 +116,15 @@ def is_running(data_dir: Path) -> bool:
     """Whether it takes connections. Its pid would say little: a server that was killed has one for a while."""
     try:
         _connect(data_dir).close()
-    except psycopg.OperationalError:
-        return False
+    except psycopg.OperationalError as error:
+        return "too many" in str(error)  # clients: it runs, and is busy
     return True
 
 
 def _connect(data_dir: Path) -> psycopg.Connection[Any]:
-    return psycopg.connect(host=str(socket_dir(data_dir)), user=USER, dbname="postgres", autocommit=True)
+    return psycopg.connect(
+        host=str(socket_dir(data_dir)), user=USER, dbname="postgres", autocommit=True, connect_timeout=5
+    )
 
 
 def _ensure_running(data_dir: Path) -> None:

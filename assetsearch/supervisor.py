@@ -63,8 +63,15 @@ class Service:
             self.process, self.start_again_at = None, now + self.pause_seconds
             self.pause_seconds = min(2 * self.pause_seconds, _RESTART_MAX_SECONDS)
 
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        return self.process.returncode if self.process else None
+
     def ask_to_stop(self) -> None:
-        if self.process and self.process.poll() is None:
+        if self.process and self.is_running():
             self.process.terminate()
 
     def wait(self, until: float) -> None:
@@ -80,15 +87,28 @@ class Service:
             self.process.wait()
 
 
-def run(services: Sequence[Service], *, tick: Callable[[], None], keep_open: Sequence[int] = ()) -> None:
-    """Run the services until SIGINT or SIGTERM. `tick` is called between looks at them.
+class FirstFailed(Exception):
+    """What had to come before the services did not succeed."""
 
-    The file descriptors in `keep_open` stay open in the services, and so do locks on them.
+
+def run(
+    first: Service, services: Sequence[Service], *, tick: Callable[[], None], keep_open: Sequence[int] = ()
+) -> None:
+    """Let `first` come to its end, then run the services, until SIGINT or SIGTERM. Raises FirstFailed.
+
+    `tick` is called between looks at the services. The file descriptors in `keep_open` stay open in all of them, and
+    so do locks on those.
     """
     stop = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda *_: stop.set())
     try:
+        first.start(keep_open)
+        while first.is_running():
+            if stop.wait(_POLL_SECONDS):
+                return
+        if first.status:
+            raise FirstFailed(first.name)
         for service in services:
             service.start(keep_open)
         while not stop.wait(_POLL_SECONDS):
@@ -96,7 +116,7 @@ def run(services: Sequence[Service], *, tick: Callable[[], None], keep_open: Seq
                 service.watch(keep_open)
             tick()
     finally:
-        _stop(services)
+        _stop([first, *services])
 
 
 def _stop(services: Sequence[Service]) -> None:

@@ -132,7 +132,7 @@ class AssetViewSet(
     filter_backends = [DjangoFilterBackend, OrderingFilter]
     filterset_class = AssetFilter
     ordering = ["-id"]
-    ordering_fields = ["id", "created", "title", "size_bytes", "width", "height"]
+    ordering_fields = ["id", "created"]  # what many assets share cannot be paged by a cursor
     parser_classes = [MultiPartParser, FormParser, JSONParser]
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 

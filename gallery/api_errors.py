@@ -1,7 +1,9 @@
 """Every error of the API as {"code", "detail"}, with a code from the closed list."""
 
+import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions, status
@@ -9,6 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from gallery.errors import Code, Refused
+
+logger = logging.getLogger(__name__)
 
 _CODES = {
     status.HTTP_400_BAD_REQUEST: Code.INVALID,
@@ -20,8 +24,8 @@ _CODES = {
     status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_TYPE,
     status.HTTP_429_TOO_MANY_REQUESTS: Code.THROTTLED,
 }
-#: Too many fields, or a body too large; JSON nested too deep; text that is none.
-_MALFORMED = (SuspiciousOperation, RecursionError, UnicodeError)
+#: Too many fields, or a body too large; JSON nested too deep; text that is none; 1e400.
+_MALFORMED = (SuspiciousOperation, RecursionError, UnicodeError, OverflowError)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -30,6 +34,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, _MALFORMED):
         return Response({"code": Code.INVALID.value, "detail": "The request is malformed."}, status=400)
     response = rest_exception_handler(error, context)
+    if response is None and not settings.DEBUG:
+        logger.error("The API failed", exc_info=error)
+        return Response(
+            {"code": Code.INTERNAL.value, "detail": "Something went wrong here. It was logged."}, status=500
+        )
     if response is not None:
         response.data = {"code": _CODES.get(response.status_code, Code.INVALID).value, "detail": _sentence(error)}
     return response

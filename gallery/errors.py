@@ -24,6 +24,7 @@ class Code(StrEnum):
     THROTTLED = "throttled"
     NOT_SEARCHABLE = "not_searchable"
     ENCODER_UNAVAILABLE = "encoder_unavailable"
+    INTERNAL = "internal"
 
 
 _HTTP_STATUS = {

@@ -53,12 +53,15 @@ def render(path: Path, *, max_pixels: int) -> Rendered:
 
 
 def _render(path: Path, max_pixels: int) -> Rendered:
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, below
     with _open(path) as image:
         _check_pixels(image.width, image.height, max_pixels)
         name, (width, height) = image.format or "", _upright_size(image)
         image.draft(None, (PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX))  # a JPEG's data is still read to its end
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if upright.mode in {"1", "P", "PA"}:  # Pillow resamples these by nearest neighbour, whatever it is told
+            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         upright.thumbnail((PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
         rgb = _to_rgb(upright)
     preview = _to_jpeg(rgb, _PREVIEW_QUALITY)

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import IntegrityError, transaction
 
 from gallery import sandbox
@@ -57,9 +58,12 @@ def store_upload(file: File[bytes], owner: User, details: Details | None = None,
 
 @contextmanager
 def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
-    """A private copy of the upload on disk, and its SHA-256; gone afterwards. Raises Refused (too_large)."""
+    """The upload as a file of our own, and its SHA-256; gone afterwards. Raises Refused (too_large)."""
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         raise _too_large()
+    if isinstance(file, TemporaryUploadedFile):  # it is one already, and goes with the request
+        yield Path(file.temporary_file_path()), _sha256(file)
+        return
     with tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy:
         digest, size = hashlib.sha256(), 0
         for chunk in file.chunks(1 << 20):
@@ -70,6 +74,13 @@ def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
             copy.write(chunk)
         copy.flush()
         yield Path(copy.name), digest.hexdigest()
+
+
+def _sha256(file: File[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in file.chunks(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _too_large() -> Refused:

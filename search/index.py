@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import numpy as np
 from django.conf import settings
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from search.metrics import recall_at_k
 from search.models import Embedding, Encoder, IndexBuild
-from search.query import Through, nearest
+from search.query import MEASURED_K, Through, nearest
 from search.vectors import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,12 @@ logger = logging.getLogger(__name__)
 ROWS_A_LIST = 50
 #: Stored vectors that stand in as queries when an index is measured.
 _SAMPLE = 200
-_K = 10
 #: Any number that nothing else in this database locks.
 _BUILD_LOCK = 0x41535345
 #: Growth since the build after which the centres no longer fit.
 _REBUILD_FACTOR = 2
+#: What made a build fail is likely to make the next fail; each takes minutes of both cores.
+_PAUSE_AFTER_FAILURE = timedelta(hours=1)
 
 
 class BuildFailed(Exception):
@@ -43,7 +45,9 @@ def lists_for(rows: int) -> int:
 
 
 def is_due(row: Encoder) -> bool:
-    """An index would pay and there is none, or the gallery has doubled since it was built."""
+    """An index would pay and there is none, or the gallery has doubled since; and no build has failed just now."""
+    if IndexBuild.objects.failed_since(row, timezone.now() - _PAUSE_AFTER_FAILURE).exists():
+        return False
     rows = Embedding.objects.embedded().filter(encoder=row).count()
     built = IndexBuild.objects.serving(row)
     if built:
@@ -76,13 +80,14 @@ def _create(made: IndexBuild) -> None:
     """CREATE INDEX, while searches and writes go on."""
     dimensions = made.encoder.dimensions
     with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET statement_timeout = 0; SET maintenance_work_mem = '256MB'")
         cursor.execute(
             f"CREATE INDEX CONCURRENTLY {made.index_name} ON search_embedding "
             f"USING ivfflat ((vector::halfvec({dimensions})) halfvec_cosine_ops) WITH (lists = {made.lists}) "
             f"WHERE encoder_id = {made.encoder_id} AND asset_id <> {-made.pk}"
         )
         cursor.execute("ANALYZE search_embedding")
+        cursor.execute("RESET statement_timeout; RESET maintenance_work_mem")
 
 
 def _tune(made: IndexBuild) -> tuple[int, float]:
@@ -115,8 +120,8 @@ def _sample(row: Encoder) -> Iterator[tuple[int, FloatArray]]:
 def _neighbours(made: IndexBuild, asset_id: int, vector: FloatArray, *, probes: int | None) -> list[int]:
     """The nearest to a stored vector, itself left out: it is found by any index, and would flatter this one."""
     through = Through(made, probes) if probes else None
-    found = nearest(made.encoder, vector, _K + 1, through=through)
-    return [other for other, _ in found if other != asset_id][:_K]
+    found = nearest(made.encoder, vector, MEASURED_K + 1, through=through)
+    return [other for other, _ in found if other != asset_id][:MEASURED_K]
 
 
 def _drop(made: IndexBuild) -> None:
@@ -135,8 +140,17 @@ def _swap(made: IndexBuild) -> None:
     logger.info("Index %s serves: %d probes, recall %.3f.", made, made.probes, made.recall)
 
 
+def _built() -> list[int]:
+    """Ids of the builds whose index exists."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT substring(relname FROM '^embedding_ivfflat_([0-9]+)$')::bigint FROM pg_class")
+        return [build for (build,) in cursor.fetchall() if build]
+
+
 def _remove_leftovers(row: Encoder) -> None:
-    """What a build that was killed left behind."""
+    """What a build that was killed left behind, before it served or while it took over."""
+    for replaced in IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.REPLACED, pk__in=_built()):
+        _drop(replaced)
     for dead in IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.BUILDING):
         _drop(dead)
         dead.state, dead.error, dead.finished = (

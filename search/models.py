@@ -1,5 +1,6 @@
 """Encoders, the vectors they made, and the indexes built over those."""
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models, transaction
@@ -125,6 +126,7 @@ class Embedding(models.Model):
                 condition=Q(vector=None) | GreaterThan(Norm("vector"), 0.99) & LessThan(Norm("vector"), 1.01),
                 name="embedding_unit_length",
             ),
+            models.CheckConstraint(condition=Q(vector=None) | Q(error=""), name="embedding_vector_or_error"),
         ]
         indexes = [
             models.Index(fields=["encoder", "claimed_until"], condition=Q(vector=None), name="embedding_unfinished"),
@@ -137,6 +139,9 @@ class Embedding(models.Model):
 class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
     def serving(self, encoder: Encoder) -> "IndexBuild | None":
         return self.filter(encoder=encoder, state=IndexBuild.State.READY).first()
+
+    def failed_since(self, encoder: Encoder, moment: datetime) -> Self:
+        return self.filter(encoder=encoder, state=IndexBuild.State.FAILED, finished__gt=moment)
 
 
 class IndexBuild(models.Model):

@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from numpy.typing import NDArray
 
 from gallery.images import open_rendition
 from gallery.models import Asset, AssetQuerySet
 from search import vectors
 from search.encoders import ImageEncoder
-from search.models import MAX_ATTEMPTS, Embedding, Encoder
+from search.models import MAX_ATTEMPTS, Embedding, EmbeddingQuerySet, Encoder
 
 logger = logging.getLogger(__name__)
 
-#: A batch of 32 takes 8 s with DINOv2-base on two slow cores; one that takes this long has died.
+#: A batch of DINOv2-base takes 3 s on two slow cores, one of DINOv2-giant half a minute; what takes this long has died.
 LEASE = timedelta(seconds=60)
 #: Batches decoded ahead of the one that is being encoded.
 _AHEAD = 2
@@ -41,16 +42,22 @@ class Prepared:
     """A claimed asset, decoded or not."""
 
     asset_id: int
-    pixels: NDArray[np.uint8] | None
+    pixels: NDArray[np.uint8] | None = None
     error: str = ""
+    setback: str = ""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What became of a batch: vectors, or the reasons why there is none, by asset id."""
+    """What became of a batch: vectors, or the reasons why there is none, by asset id.
+
+    A failure lies in the picture and is for good. A setback may lie elsewhere (a disk that is not mounted, a device
+    that was lost) and is tried again, as often as MAX_ATTEMPTS allows.
+    """
 
     vectors: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    setbacks: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,32 +89,43 @@ def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Prog
     encoder, tally, stop_at = row.load(), Tally(), time.monotonic() + seconds
     give_up(row)
     claims = _claims(row, encoder.batch_size)
-    decoded: deque[list[Future[Prepared]]] = deque()
+    decoded: deque[tuple[list[int], list[Future[Prepared]]]] = deque()
     encoded: deque[Future[Encoded]] = deque()
     with ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
         while True:
             while len(decoded) < _AHEAD and time.monotonic() < stop_at and (claimed := next(claims, None)):
-                decoded.append(_prepare(claimed, encoder, decoders))
+                decoded.append((claimed, _prepare(claimed, encoder, decoders)))
             if decoded:
-                encoded.append(encoding.submit(_encode_batch, encoder, decoded.popleft()))
+                asset_ids, batch = decoded.popleft()
+                renew(asset_ids, row)
+                encoded.append(encoding.submit(_encode_batch, encoder, batch))
             if not encoded:
-                return tally
+                break
             if len(encoded) > 1 or not decoded:  # the encoder is never without a batch while one is stored
                 _write(row, encoded.popleft().result(), tally)
                 if progress:
                     progress(tally)
+    _embed_abandoned(row, tally, stop_at)
+    return tally
+
+
+def _embed_abandoned(row: Encoder, tally: Tally, stop_at: float) -> None:
+    """What died with its batch, one by one from claim to row: one that kills us now takes no other along."""
+    abandoned = Embedding.objects.abandoned().filter(encoder=row)
+    for asset_id in list(abandoned.values_list("asset_id", flat=True)):
+        if time.monotonic() > stop_at:
+            return
+        alone = embed([asset_id], row)
+        tally.ready += alone.ready
+        tally.failed += alone.failed
 
 
 def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
-    """Batches of claimed assets: what was never tried first, then one by one what died with its batch."""
+    """Batches of claimed assets that were never tried."""
     after = 0
     while wanted := list(untried(row).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch_size]):
         after = wanted[-1]
         if claimed := claim(wanted, row):
-            yield claimed
-    abandoned = Embedding.objects.abandoned().filter(encoder=row)
-    for asset_id in list(abandoned.values_list("asset_id", flat=True)):
-        if claimed := claim([asset_id], row):
             yield claimed
 
 
@@ -144,6 +162,12 @@ def claim(asset_ids: Sequence[int], row: Encoder) -> list[int]:
         return [asset_id for (asset_id,) in cursor.fetchall()]
 
 
+def renew(asset_ids: Sequence[int], row: Encoder) -> None:
+    """Hold claims for another lease: these have waited for their turn."""
+    unfinished = Embedding.objects.filter(asset__in=asset_ids, encoder=row, vector=None)
+    unfinished.update(claimed_until=Now() + LEASE)
+
+
 def _prepare(asset_ids: Sequence[int], encoder: ImageEncoder, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
     assets = Asset.objects.only("preview").in_bulk(list(asset_ids))
     return [pool.submit(_decode, asset, encoder) for asset in assets.values()]
@@ -152,17 +176,22 @@ def _prepare(asset_ids: Sequence[int], encoder: ImageEncoder, pool: ThreadPoolEx
 def _decode(asset: Asset, encoder: ImageEncoder) -> Prepared:
     try:
         with asset.preview.open("rb") as stored:
-            image = open_rendition(stored.read(), shorter_side_px=encoder.decode_side_px)
-        return Prepared(asset.pk, encoder.prepare(image))
+            data = stored.read()
+    except OSError as error:
+        return Prepared(asset.pk, setback=f"The preview cannot be read: {error}")
+    try:
+        return Prepared(asset.pk, encoder.prepare(open_rendition(data, shorter_side_px=encoder.decode_side_px)))
     except Exception as error:  # one bad file must not stop the others; the reason goes into its row
         logger.warning("Asset %s cannot be decoded: %s", asset.pk, error)
-        return Prepared(asset.pk, None, f"The preview cannot be read: {error}")
+        return Prepared(asset.pk, error=f"The preview cannot be decoded: {error}")
 
 
 def _encode_batch(encoder: ImageEncoder, futures: Sequence[Future[Prepared]]) -> Encoded:
     batch = [future.result() for future in futures]
     made = _encode(encoder, [(item.asset_id, item.pixels) for item in batch if item.pixels is not None])
-    return Encoded(made.vectors, made.failures | {item.asset_id: item.error for item in batch if item.error})
+    made.failures.update({item.asset_id: item.error for item in batch if item.error})
+    made.setbacks.update({item.asset_id: item.setback for item in batch if item.setback})
+    return made
 
 
 def _encode(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]) -> Encoded:
@@ -174,24 +203,22 @@ def _encode(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint
     except Exception as error:
         if len(readable) == 1:
             logger.exception("Asset %s cannot be encoded", readable[0][0])
-            return Encoded({}, {readable[0][0]: f"The encoder failed: {error}"})
+            return Encoded(setbacks={readable[0][0]: f"The encoder failed: {error}"})
     return _encode_singly(encoder, readable)  # the others must not fail with the one
 
 
 def _encode_singly(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint8]]]) -> Encoded:
-    together = Encoded()
-    for item in readable:
-        one = _encode(encoder, [item])
-        together.vectors.update(one.vectors)
-        together.failures.update(one.failures)
-    return together
+    """Where others of the batch come out well, the encoder is, and a picture it will not take has failed for good."""
+    alone = [_encode(encoder, [item]) for item in readable]
+    made = {asset_id: vector for one in alone for asset_id, vector in one.vectors.items()}
+    refused = {asset_id: reason for one in alone for asset_id, reason in one.setbacks.items()}
+    return Encoded(made, failures=refused) if made else Encoded(setbacks=refused)
 
 
 def _write(row: Encoder, batch: Encoded, tally: Tally) -> None:
-    store(row, batch.vectors)
-    fail(row, batch.failures)
-    tally.ready += len(batch.vectors)
-    tally.failed += len(batch.failures)
+    tally.ready += store(row, batch.vectors)
+    tally.failed += fail(row, batch.failures)
+    tally.failed += fail(row, batch.setbacks, Embedding.objects.filter(attempts__gte=MAX_ATTEMPTS))
 
 
 _STORE = """
@@ -202,26 +229,33 @@ _STORE = """
 """
 
 
-def store(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
-    """Write vectors by asset id. An asset deleted meanwhile took its claim along, so nothing is left over."""
+def store(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> int:
+    """Write vectors by asset id; how many. One whose asset or claim is gone meanwhile is dropped."""
     if not embedded:
-        return
+        return 0
     texts = [vectors.to_text(vector) for vector in embedded.values()]
     with transaction.atomic(), connection.cursor() as cursor:
         _lock_encoder(row)
         cursor.execute(_STORE, {"assets": list(embedded), "vectors": texts, "encoder": row.pk})
+        stored = [asset_id for (asset_id,) in cursor.fetchall()]
         if row.is_active:
-            Asset.objects.filter(pk__in=list(embedded)).update(status=Asset.Status.READY, error="")
+            Asset.objects.filter(pk__in=stored).update(status=Asset.Status.READY, error="")
+    return len(stored)
 
 
-def fail(row: Encoder, failures: dict[int, str]) -> None:
-    """Write reasons by asset id."""
-    for asset_id, reason in failures.items():
-        with transaction.atomic():
-            _lock_encoder(row)
-            Embedding.objects.filter(asset=asset_id, encoder=row).update(error=reason)
-            if row.is_active:
-                Asset.objects.filter(pk=asset_id).update(status=Asset.Status.FAILED, error=reason)
+def fail(row: Encoder, failures: dict[int, str], among: EmbeddingQuerySet | None = None) -> int:
+    """Write reasons by asset id, for those `among` that have no vector; how many."""
+    return sum(_fail(row, asset_id, reason, among) for asset_id, reason in failures.items())
+
+
+def _fail(row: Encoder, asset_id: int, reason: str, among: EmbeddingQuerySet | None) -> int:
+    candidates = Embedding.objects.all() if among is None else among
+    with transaction.atomic():
+        _lock_encoder(row)
+        failed = candidates.filter(asset=asset_id, encoder=row, vector=None).update(error=reason)
+        if failed and row.is_active:
+            Asset.objects.filter(pk=asset_id).update(status=Asset.Status.FAILED, error=reason)
+    return failed
 
 
 def _lock_encoder(row: Encoder) -> None:
@@ -232,9 +266,7 @@ def _lock_encoder(row: Encoder) -> None:
 def give_up(row: Encoder) -> int:
     """Fail what was tried as often as allowed without an answer."""
     lost = Embedding.objects.given_up().filter(encoder=row).values_list("asset_id", flat=True)
-    failures = dict.fromkeys(lost, GAVE_UP)
-    fail(row, failures)
-    return len(failures)
+    return fail(row, dict.fromkeys(lost, GAVE_UP), Embedding.objects.given_up())
 
 
 def retry(assets: Sequence[int], row: Encoder) -> int:

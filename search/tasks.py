@@ -4,13 +4,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.utils import timezone
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from search import index, pipeline
 from search.encoders import EncoderUnavailable
+from search.index import BuildFailed
 from search.models import Encoder
 
 logger = logging.getLogger(__name__)
+
+_EMBED_PENDING = "search.tasks.embed_pending"
 
 #: Work of many pictures stops after this and queues itself again, so that a worker told to stop can soon do so.
 _DRAIN_SECONDS = 5
@@ -49,7 +54,10 @@ def sweep() -> None:
 def build_index_if_due() -> None:
     row = Encoder.objects.active()
     if row and index.is_due(row):
-        index.build(row)
+        try:
+            index.build(row)
+        except BuildFailed:
+            logger.exception("Searches go on as before")
 
 
 def queue_asset(asset_id: int) -> None:
@@ -57,7 +65,14 @@ def queue_asset(asset_id: int) -> None:
 
 
 def queue_pending() -> None:
-    async_task("search.tasks.embed_pending", cluster="bulk")
+    """One task embeds all that is pending, so one that waits is enough."""
+    if not _is_waiting(_EMBED_PENDING):
+        async_task(_EMBED_PENDING, cluster="bulk")
+
+
+def _is_waiting(func: str) -> bool:
+    waiting = OrmQ.objects.filter(key="bulk", lock__lte=timezone.now())
+    return any(task.func() == func for task in waiting)
 
 
 def queue_index_build() -> None:

@@ -56,14 +56,17 @@ class Product:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> float:
-        """Seconds until the product said that it is ready."""
-        started, before = time.monotonic(), len(self.said())
+    def launch(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
                 cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+
+    def start(self) -> float:
+        """Seconds until the product said that it is ready."""
+        started, before = time.monotonic(), len(self.said())
+        self.launch()
         wait_for(lambda: "is ready" in self.said()[before:] or self.has_ended(), what="the product")
         assert not self.has_ended(), self.said()
         return time.monotonic() - started

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from gallery import uploads
 from gallery.models import Asset, Collection
 
 ASSETS = "/api/v1/assets/"
@@ -38,6 +41,16 @@ def test_guessing_passwords_is_slowed(user):
     for _ in range(10):
         client.post("/api/v1/token/", {"username": "ann", "password": "wrong"})
     assert_error(client.post("/api/v1/token/", {"username": "ann", "password": "wrong"}), 429, "throttled")
+
+
+def test_guessing_passwords_is_slowed_for_who_is_signed_in_too(api):
+    wrong = {"username": "cleo", "password": "wrong"}
+    assert [api.post("/api/v1/token/", wrong).status_code for _ in range(11)][-1] == 429
+
+
+def test_fault_of_ours_is_answered_as_every_error(api, asset, monkeypatch):
+    monkeypatch.setattr("gallery.api.AssetSerializer.get_urls", lambda self, asset: 1 / 0)
+    assert_error(api.get(f"{ASSETS}{asset(1).pk}/"), 500, "internal")
 
 
 def test_guessing_passwords_is_slowed_whatever_address_a_client_claims(user):
@@ -103,6 +116,21 @@ def test_bad_upload_is_refused_with_a_code(api, data, status, code):
 def test_upload_over_the_limit_is_refused(api, picture, settings):
     settings.MAX_UPLOAD_BYTES = 10
     assert_error(api.post(ASSETS, {"file": picture(1)}, format="multipart"), 413, "too_large")
+
+
+def test_upload_over_the_limit_is_never_written_in_full(api, settings, monkeypatch):
+    settings.MAX_UPLOAD_BYTES = 100_000
+    written = []
+    spooled = uploads.spooled
+
+    def measured(file):
+        written.append(Path(file.temporary_file_path()).stat().st_size)
+        return spooled(file)
+
+    monkeypatch.setattr(uploads, "spooled", measured)
+    large = SimpleUploadedFile("x.jpg", bytes(2_000_000))
+    assert_error(api.post(ASSETS, {"file": large}, format="multipart"), 413, "too_large")
+    assert written[0] < 200_000
 
 
 @pytest.mark.parametrize(
@@ -173,7 +201,7 @@ def test_list_filters(api, user, asset):
     assert found(collection=shoes.pk) == found(tag="SALE") == found(status="pending") == {red.pk}
     assert found(status="ready") == {blue.pk}
     assert found(format="JPEG") == {red.pk, blue.pk}
-    assert found(ordering="title") == {red.pk, blue.pk}
+    assert found(ordering="-created") == {red.pk, blue.pk}
 
 
 @pytest.mark.parametrize("filters", [{"collection": "x"}, {"collection": 999}, {"status": "odd"}, {"format": "EXE"}])
@@ -226,6 +254,7 @@ def test_unknown_asset_is_not_found(api, method, name):
         b'{"title": "\\ud800"}',
         b'{"tags": {"a": [1]}}',
         b'{"collection": {}}',
+        b'{"collection": 1e400}',
     ],
 )
 def test_odd_bodies_are_refused(api, asset, body):

@@ -93,6 +93,13 @@ def test_palette_and_cmyk_keep_their_colours(tmp_path):
         np.testing.assert_allclose(mean(render(tmp_path, data).preview), [250, 10, 10], atol=12)
 
 
+@pytest.mark.parametrize("mode", ["1", "P"])
+def test_fine_patterns_are_averaged_when_reduced(tmp_path, mode):
+    grid = np.indices((2000, 2000)).sum(axis=0) % 2 * 255
+    image = Image.fromarray(grid.astype(np.uint8)).convert(mode)
+    np.testing.assert_allclose(mean(render(tmp_path, encoded(image, "PNG")).thumbnail), [128, 128, 128], atol=8)
+
+
 def test_sixteen_bit_samples_keep_their_brightness(tmp_path):
     grey = Image.fromarray(np.full((20, 20), 32_768, dtype=np.uint16))
     np.testing.assert_allclose(mean(render(tmp_path, encoded(grey, "PNG")).preview), [128, 128, 128], atol=3)

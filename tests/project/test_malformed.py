@@ -54,6 +54,12 @@ def test_json_nested_too_deep_is_refused(api, encoder, path, body):
     assert response.json()["code"] == "invalid"
 
 
+@pytest.mark.parametrize("path", API)
+def test_json_longer_than_any_form_is_refused_before_it_is_read(anyone, db, path):
+    body = b'{"username": "' + b"x" * 2_000_000 + b'"}'
+    assert anyone.post(path, body, content_type="application/json").status_code == 400
+
+
 @pytest.mark.parametrize("position", ["p=abc", "p=%00", "p=" + "9" * 40])
 @pytest.mark.parametrize("ordering", ["", "title", "created", "size_bytes"])
 def test_cursor_that_was_made_up_is_never_a_fault_of_ours(api, asset, position, ordering):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
 from tests.conftest import drawn, encoded
 from tests.hub import save_tiny_dinov2, serve
@@ -69,6 +70,41 @@ def test_supervisor_killed_alone_leaves_no_process_behind(running, filled):
     running.start()
     assert not leftovers & {process.pid for process in running.processes()}
     assert len(hit_names(running.sign_in())) == 3
+
+
+def test_database_that_dies_is_started_again(running, filled):
+    [postmaster] = [p for p in running.processes() if p.name() == "postgres" and "-D" in p.cmdline()]
+    postmaster.kill()
+    postmaster.wait(10)
+
+    def answers():
+        try:
+            return hit_names(filled)
+        except requests.RequestException:
+            return []
+
+    assert wait_for(answers, seconds=60, what="an answer")[0] == "1.jpg"
+
+
+def test_stop_while_it_is_made_ready_leaves_no_process_behind(tmp_path, model_hub):
+    model_hub.hangs = True
+    product = Product(tmp_path / "data", ENCODER="dinov2-base", HF_ENDPOINT=model_hub.url, HF_HOME=str(tmp_path))
+    try:
+        product.launch()
+        wait_for(lambda: "Loading the encoder" in product.said(), what="the encoder's turn")
+        assert product.stop() < 15
+        assert product.processes() == []
+    finally:
+        model_hub.hangs = False
+        model_hub.released.set()
+
+
+def test_server_for_a_network_says_that_it_is_ready(tmp_path):
+    product = Product(tmp_path / "data", HOST="0.0.0.0", ALLOWED_HOSTS="assets.example.org")
+    product.start()
+    named = requests.get(f"{product.url}/login/", headers={"Host": "assets.example.org"}, timeout=30)
+    product.stop()
+    assert named.status_code == 200
 
 
 def test_worker_that_dies_is_started_again(running, filled):

@@ -1,7 +1,9 @@
+from contextlib import suppress
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.core.files.base import ContentFile
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -21,6 +23,13 @@ def vector_of(asset, row):
     return np.asarray(Embedding.objects.get(asset=asset, encoder=row).vector)
 
 
+def damage(asset):
+    """Leave something in place of its preview that is no picture."""
+    name = asset.preview.name
+    asset.preview.storage.delete(name)
+    asset.preview.storage.save(name, ContentFile(b"no picture"))
+
+
 def expire(row):
     Embedding.objects.filter(encoder=row).update(claimed_until=timezone.now() - timedelta(seconds=1))
 
@@ -37,13 +46,90 @@ def test_pending_assets_get_their_own_vectors(colour_encoder, flat):
 
 def test_unreadable_picture_in_a_batch_shifts_no_vector(colour_encoder, flat):
     first, broken, last = flat(*RED), flat(*GREEN), flat(*BLUE)
-    broken.preview.storage.delete(broken.preview.name)
+    damage(broken)
     pipeline.embed_pending(colour_encoder)
     np.testing.assert_allclose(vector_of(first, colour_encoder), expected(RED), atol=0.02)
     np.testing.assert_allclose(vector_of(last, colour_encoder), expected(BLUE), atol=0.02)
     broken.refresh_from_db()
     assert broken.status == Asset.Status.FAILED
-    assert "cannot be read" in broken.error
+    assert "cannot be decoded" in broken.error
+
+
+def test_missing_file_is_tried_again_before_it_counts_as_failed(colour_encoder, flat):
+    """It may be back: a disk that is not mounted must not fail a whole gallery."""
+    asset = flat(*RED)
+    content = asset.preview.open().read()
+    asset.preview.storage.delete(asset.preview.name)
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert pipeline.embed_pending(colour_encoder).total == 0
+        expire(colour_encoder)
+    asset.refresh_from_db()
+    assert asset.status == Asset.Status.PENDING
+    asset.preview.storage.save(asset.preview.name, ContentFile(content))
+    assert pipeline.embed_pending(colour_encoder).ready == 1
+
+
+def test_missing_file_fails_in_the_end_with_its_reason(colour_encoder, flat):
+    asset = flat(*RED)
+    asset.preview.storage.delete(asset.preview.name)
+    for _ in range(MAX_ATTEMPTS):
+        pipeline.embed_pending(colour_encoder)
+        expire(colour_encoder)
+    asset.refresh_from_db()
+    assert asset.status == Asset.Status.FAILED
+    assert "cannot be read" in asset.error
+
+
+def test_encoder_that_takes_nothing_fails_no_asset_at_once(colour_encoder, flat, monkeypatch, mean_colour):
+    assets = [flat(*RED), flat(*BLUE)]
+    with monkeypatch.context() as patched:
+        patched.setattr(mean_colour, "encode", lambda prepared: 1 / 0)
+        assert pipeline.embed_pending(colour_encoder).total == 0
+    expire(colour_encoder)
+    assert pipeline.embed_pending(colour_encoder).ready == len(assets)
+
+
+def test_asset_that_kills_the_process_takes_no_other_along(colour_encoder, flat, mean_colour, monkeypatch):
+    """As a process killed by one picture leaves it: whatever was claimed beside that picture stays claimed."""
+
+    class Killed(BaseException):
+        pass
+
+    healthy = [flat(*rgb) for rgb in (RED, GREEN, BLUE)]
+    poison = flat(*POISON)
+    healthy += [flat(*rgb) for rgb in ((90, 90, 0), (0, 90, 90), (9, 200, 90))]
+    encode = mean_colour.encode
+
+    def deadly(prepared):
+        if (np.abs(prepared.astype(int) - 13) <= 1).all(axis=1).any():
+            raise Killed
+        return encode(prepared)
+
+    monkeypatch.setattr(mean_colour, "encode", deadly)
+    for _ in range(MAX_ATTEMPTS + 1):
+        with suppress(Killed):
+            pipeline.embed_pending(colour_encoder)
+        expire(colour_encoder)
+    pipeline.embed_pending(colour_encoder)
+    statuses = dict(Asset.objects.values_list("pk", "status"))
+    assert statuses == {poison.pk: "failed", **{asset.pk: "ready" for asset in healthy}}
+
+
+def test_vector_that_comes_after_a_retry_is_dropped(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.claim([asset.pk], colour_encoder)
+    pipeline.retry([asset.pk], colour_encoder)
+    assert pipeline.store(colour_encoder, {asset.pk: expected(RED)}) == 0
+    asset.refresh_from_db()
+    assert asset.status == Asset.Status.PENDING
+
+
+def test_failure_that_comes_after_a_vector_changes_nothing(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.embed_pending(colour_encoder)
+    assert pipeline.fail(colour_encoder, {asset.pk: "too late"}) == 0
+    asset.refresh_from_db()
+    assert (asset.status, asset.error) == (Asset.Status.READY, "")
 
 
 def test_picture_the_encoder_refuses_fails_alone(colour_encoder, flat):
@@ -59,6 +145,7 @@ def test_picture_the_encoder_refuses_fails_alone(colour_encoder, flat):
 
 def test_failed_asset_is_not_tried_again_until_asked(colour_encoder, flat, mean_colour):
     poison = flat(*POISON)
+    flat(*RED)
     pipeline.embed_pending(colour_encoder)
     assert pipeline.embed_pending(colour_encoder).total == 0
     mean_colour.poison = 200
@@ -153,6 +240,14 @@ def test_database_refuses_a_vector_not_of_unit_length(colour_encoder, flat, vect
     pipeline.claim([asset.pk], colour_encoder)
     with pytest.raises(IntegrityError), transaction.atomic():
         pipeline.store(colour_encoder, {asset.pk: np.array(vector, dtype=np.float32)})
+
+
+def test_claim_is_renewed_for_a_batch_that_waited(colour_encoder, flat):
+    asset = flat(*RED)
+    pipeline.claim([asset.pk], colour_encoder)
+    expire(colour_encoder)
+    pipeline.renew([asset.pk], colour_encoder)
+    assert pipeline.claim([asset.pk], colour_encoder) == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -117,6 +117,11 @@ class TestIndex:
         assert (answer.search.exact, answer.search.index) == (False, "ivfflat")
         assert (answer.search.probes, answer.search.recall) == (built.probes, built.recall)
 
+    def test_recall_is_stated_only_for_as_many_hits_as_it_was_measured_for(self, colour_encoder, filled):
+        index.build(colour_encoder)
+        assert query.find_similar(filled[1][3], colour_encoder, k=10).search.recall is not None
+        assert query.find_similar(filled[1][3], colour_encoder, k=50).search.recall is None
+
     def test_planner_uses_the_index_that_the_answer_names(self, colour_encoder, filled):
         built = index.build(colour_encoder)
         plan = self.plan_of_search(colour_encoder, filled[1][3])
@@ -148,6 +153,12 @@ class TestIndex:
         built = index.build(colour_encoder)
         dead.refresh_from_db()
         assert dead.state == IndexBuild.State.FAILED
+        assert self.vector_indexes() == [built.index_name]
+
+    def test_index_left_by_a_build_killed_while_it_took_over_is_dropped_by_the_next(self, colour_encoder, filled):
+        stale = index.build(colour_encoder)
+        IndexBuild.objects.filter(pk=stale.pk).update(state=IndexBuild.State.REPLACED)
+        built = index.build(colour_encoder)
         assert self.vector_indexes() == [built.index_name]
 
     def test_second_build_at_the_same_time_is_refused(self, colour_encoder, filled):

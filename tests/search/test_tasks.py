@@ -4,7 +4,7 @@ from django_q.models import OrmQ, Schedule
 
 from gallery.models import Asset
 from gallery.uploads import store_upload
-from search import encoders, pipeline, tasks
+from search import encoders, index, pipeline, tasks
 from search.encoders import EncoderSpec, EncoderUnavailable
 from search.models import Embedding, Encoder, IndexBuild
 
@@ -55,6 +55,25 @@ def test_drain_queues_itself_until_nothing_is_left(encoder, asset):
     OrmQ.objects.all().delete()
     tasks.embed_pending()
     assert queued() == []
+
+
+def test_drains_do_not_pile_up(encoder, asset):
+    for seed in range(3):
+        asset(seed)
+        tasks.queue_pending()
+        tasks.sweep()
+    assert queued() == [("bulk", "search.tasks.embed_pending", ())]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failed_build_is_not_tried_again_at_once(colour_encoder, flat, settings, monkeypatch):
+    settings.INDEX_MIN_ROWS = 50
+    for i in range(51):
+        flat(5 * i, 255 - 5 * i, (i * 37) % 256)
+    monkeypatch.setattr(index, "_tune", lambda made: 1 / 0)
+    tasks.sweep()
+    tasks.sweep()
+    assert IndexBuild.objects.filter(state="failed").count() == 1
 
 
 def test_tasks_without_an_encoder_do_nothing(asset, db):
@@ -155,13 +174,16 @@ class TestEmbedCommand:
         assert sum(mean_colour.batches) == 2
 
     def test_failed_assets_are_tried_again_when_asked(self, colour_encoder, flat, mean_colour):
-        flat(13, 13, 13)
+        flat(200, 0, 0)
+        poison = flat(13, 13, 13)
         call_command("embed")
         mean_colour.poison = 99
         call_command("embed")
-        assert Asset.objects.get().status == "failed"
+        poison.refresh_from_db()
+        assert poison.status == "failed"
         call_command("embed", retry_failed=True)
-        assert Asset.objects.get().status == "ready"
+        poison.refresh_from_db()
+        assert poison.status == "ready"
 
     def test_unknown_and_unavailable_encoders_are_named(self, encoder, monkeypatch):
         def fail(spec):

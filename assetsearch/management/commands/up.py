@@ -1,7 +1,6 @@
 import fcntl
 import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -15,13 +14,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from assetsearch import postgres, supervisor
-from assetsearch.supervisor import Service
+from assetsearch.supervisor import FirstFailed, Service
 
 _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 #: Addresses that mean "every address of this machine", which no client can connect to.
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (translated, not bound to)
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (translated, not bound to)
 #: Services whose supervisor was killed are told to stop; those that do not within this are stuck.
 _LEFTOVERS_SECONDS = 20
+_LOOK_AT_DATABASE_SECONDS = 2
 
 
 class Command(BaseCommand):
@@ -31,11 +31,20 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with _only_one() as lock, _database():
             _check_port_is_free()
-            if subprocess.run([*_MANAGE, "prepare"], check=False).returncode:
-                raise CommandError("The installation could not be made ready; the reason is above.")
-            self.is_ready = False
-            supervisor.run(_services(), tick=self._announce, keep_open=[lock])
+            self.is_ready, self.looked_at = False, 0.0
+            try:
+                supervisor.run(
+                    Service("prepare", [*_MANAGE, "prepare"]), _services(), tick=self._tick, keep_open=[lock]
+                )
+            except FirstFailed:
+                raise CommandError("The installation could not be made ready; the reason is above.") from None
             self.stdout.write("Stopped.")
+
+    def _tick(self) -> None:
+        self._announce()
+        if not settings.DATABASE_URL and time.monotonic() - self.looked_at > _LOOK_AT_DATABASE_SECONDS:
+            postgres.revive(settings.DATA_DIR)
+            self.looked_at = time.monotonic()
 
     def _announce(self) -> None:
         if not self.is_ready and _answers(f"{_address()}/readyz"):
@@ -63,7 +72,8 @@ def _services() -> list[Service]:
 
 
 def _address() -> str:
-    return f"http://{_ANY.get(settings.HOST, settings.HOST)}:{settings.PORT}"
+    host = _ANY.get(settings.HOST, settings.HOST)
+    return f"http://[{host}]:{settings.PORT}" if ":" in host else f"http://{host}:{settings.PORT}"
 
 
 def _answers(url: str) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from search import encoders, index, pipeline
+from search import encoders, index, pipeline, tasks
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
 from search.models import Encoder
@@ -61,6 +61,7 @@ class Command(BaseCommand):
                 self.stderr.write(f"{error} Searches are exact until there is one.")
         before = Encoder.objects.active()
         row.activate()
+        tasks.queue_pending()  # what was uploaded meanwhile has vectors by the other alone
         self.stdout.write(self.style.SUCCESS(f"{row.name} serves searches now."))
         if before:
             self.stdout.write(
