@@ -248,7 +248,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "anon": env.rate("API_RATE_ANON", "60/min", "API requests allowed to one address that is not signed in."),
         "user": env.rate("API_RATE_USER", "3000/min", "API requests allowed to one user."),
-        "token": env.rate("API_RATE_TOKEN", "10/min", "Attempts to get a token allowed to one address."),
+        "token": env.rate("API_RATE_TOKEN", "10/min", "Attempts to sign in or to get a token allowed to one address."),
     },
     # Whose address counts for the rates above. A client may write anything into X-Forwarded-For.
     "NUM_PROXIES": env.integer("PROXIES", 0, "Proxies in front that add to X-Forwarded-For."),

@@ -1,20 +1,20 @@
 from django.urls import path
 
-from gallery import views
+from gallery import group_views, upload_views, views
 
 app_name = "gallery"
 urlpatterns = [
     path("gallery/", views.gallery, name="gallery"),
     path("gallery/states/", views.states, name="states"),
-    path("upload/", views.upload, name="upload"),
+    path("upload/", upload_views.upload, name="upload"),
     path("assets/<int:asset_id>/", views.asset, name="asset"),
     path("assets/<int:asset_id>/edit/", views.edit, name="edit"),
     path("assets/<int:asset_id>/delete/", views.delete, name="delete"),
     path("assets/<int:asset_id>/download/", views.download, name="download"),
     path("assets/<int:asset_id>/preview.jpg", views.preview, name="preview"),
     path("assets/<int:asset_id>/thumbnail.jpg", views.thumbnail, name="thumbnail"),
-    path("collections/", views.collections, name="collections"),
-    path("collections/<int:collection_id>/rename/", views.rename_collection, name="rename_collection"),
-    path("collections/<int:collection_id>/delete/", views.delete_collection, name="delete_collection"),
-    path("tags/", views.tags, name="tags"),
+    path("collections/", group_views.collections, name="collections"),
+    path("collections/<int:collection_id>/rename/", group_views.rename_collection, name="rename_collection"),
+    path("collections/<int:collection_id>/delete/", group_views.delete_collection, name="delete_collection"),
+    path("tags/", group_views.tags, name="tags"),
 ]

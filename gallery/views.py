@@ -1,55 +1,42 @@
-"""Pages of assets, collections and tags. What they show of search, they load by the name of its address."""
+"""Pages of the gallery and of one asset. What they show of search, they load by the name of its address."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.core.files import File
-from django.core.paginator import Paginator
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Lower
-from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
-from gallery.errors import Code, Refused
 from gallery.filters import AssetFilter
-from gallery.forms import CollectionForm, EditForm, UploadForm
-from gallery.images import ACCEPTED
+from gallery.forms import EditForm
 from gallery.media import send_original, send_rendition
-from gallery.models import Asset, Collection, Tag
-from gallery.uploads import Details, Stored, store_upload
+from gallery.models import Asset
 from gallery.web import (
     MemberRequest,
     Request,
     for_members,
     for_readers,
     get_editable_asset,
-    get_editable_collection,
     get_readable_asset,
     is_fragment,
     names_offered,
     respond,
-    wants_json,
+    status_of,
+    takes_forms,
 )
 
 #: An id, as addresses have it; what is longer is no number of the database's.
 _ID = r"[0-9]{1,18}"
 _PAGE_SIZE = 60
-_COLLECTIONS_A_PAGE, _TAGS_A_PAGE = 60, 300
 #: Seconds. Counting 100,000 assets takes some 10 ms, too much for each page.
 _COUNTS_MAX_AGE = 5
 #: Pending assets asked after at once, by id; as many as fit in an address.
 _MOST_STATES = 200
-
-_forms = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @dataclass(frozen=True)
@@ -160,7 +147,7 @@ def _neighbours(shown: Asset, request: Request) -> dict[str, int | None]:
     }
 
 
-@_forms
+@takes_forms
 @for_members
 def edit(request: MemberRequest, asset_id: int) -> HttpResponse:
     edited = get_editable_asset(request, asset_id)
@@ -170,14 +157,10 @@ def edit(request: MemberRequest, asset_id: int) -> HttpResponse:
         messages.success(request, "Saved.")
         return redirect(edited)
     context = {"asset": edited, "form": form, **names_offered()}
-    return respond(request, "gallery/edit.html", "gallery/_edit.html", context, status=_status_of(form))
+    return respond(request, "gallery/edit.html", "gallery/_edit.html", context, status=status_of(form))
 
 
-def _status_of(form: EditForm | CollectionForm) -> int:
-    return HTTPStatus.BAD_REQUEST if form.is_bound and form.errors else HTTPStatus.OK
-
-
-@_forms
+@takes_forms
 @for_members
 def delete(request: MemberRequest, asset_id: int) -> HttpResponse:
     doomed = get_editable_asset(request, asset_id)
@@ -209,145 +192,3 @@ def preview(request: Request, asset_id: int) -> HttpResponseBase:
 @for_readers
 def thumbnail(request: Request, asset_id: int) -> HttpResponseBase:
     return send_rendition(get_readable_asset(request, asset_id).thumbnail)
-
-
-# --- uploading ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file of an upload."""
-
-    filename: str
-    stored: Stored | None = None
-    refused: Refused | None = None
-
-
-@_forms
-@for_members
-def upload(request: MemberRequest) -> HttpResponse:
-    """One file a request from a script, answered in JSON; all that a form holds, answered by a page."""
-    form = UploadForm(request.POST if request.method == "POST" else None)
-    files = request.FILES.getlist("file")
-    outcomes: list[Outcome] = []
-    if form.is_valid():
-        details = form.details(request.user)
-        outcomes = [_store(file, request.user, details) for file in files]
-    if request.method == "POST" and wants_json(request):
-        return _as_json(outcomes[0]) if outcomes else _invalid(form)
-    context = {
-        "form": form,
-        "outcomes": outcomes,
-        "nothing_chosen": form.is_bound and not files,
-        "accepted": ACCEPTED,
-        "max_megabytes": settings.MAX_UPLOAD_BYTES // 1_000_000,
-        **names_offered(),
-    }
-    return render(request, "gallery/upload.html", context)
-
-
-def _store(file: File[bytes], owner: User, details: Details) -> Outcome:
-    try:
-        return Outcome(file.name or "", stored=store_upload(file, owner, details))
-    except Refused as refused:
-        return Outcome(file.name or "", refused=refused)
-
-
-def _as_json(outcome: Outcome) -> JsonResponse:
-    if outcome.refused:
-        answer = {"code": outcome.refused.code, "detail": outcome.refused.detail}
-        return JsonResponse(answer, status=outcome.refused.http_status)
-    assert outcome.stored  # noqa: S101 (one of the two is always there)
-    stored, duplicate = outcome.stored.asset, outcome.stored.duplicate
-    return JsonResponse(
-        {
-            "id": stored.pk,
-            "title": stored.title,
-            "status": stored.status,
-            "url": stored.get_absolute_url(),
-            "duplicate": duplicate,
-        },
-        status=HTTPStatus.OK if duplicate else HTTPStatus.CREATED,
-    )
-
-
-def _invalid(form: UploadForm) -> JsonResponse:
-    said = [str(message) for errors in form.errors.values() for message in errors]
-    answer = {"code": Code.INVALID, "detail": " ".join(said) or "There is no file in the request."}
-    return JsonResponse(answer, status=HTTPStatus.BAD_REQUEST)
-
-
-# --- collections and tags -----------------------------------------------------------------------------------
-
-
-@_forms
-@for_readers
-def collections(request: Request) -> HttpResponseBase:
-    if request.method == "POST":
-        return _create_collection(request)  # type: ignore[arg-type]  # it lets members in alone
-    return _list_collections(request, CollectionForm())
-
-
-@for_members
-def _create_collection(request: MemberRequest) -> HttpResponse:
-    form = CollectionForm(request.POST, instance=Collection(owner=request.user))
-    if not form.is_valid():
-        return _list_collections(request, form)
-    made = form.save()
-    messages.success(request, f"Collection “{made}” is there. Choose it when you upload or edit.")
-    return redirect("gallery:collections")
-
-
-def _list_collections(request: Request, form: CollectionForm) -> HttpResponse:
-    page = Paginator(_with_cover(Collection.objects.all()), _COLLECTIONS_A_PAGE).get_page(request.GET.get("page"))
-    for collection in page:
-        collection.may_edit = collection.may_be_edited_by(request.user)
-    return render(request, "gallery/collections.html", {"page": page, "form": form}, status=_status_of(form))
-
-
-def _with_cover(found: QuerySet[Collection]) -> QuerySet[Any]:
-    """With the newest asset's id and the number of assets, each looked up for the rows of one page alone."""
-    own = Asset.objects.filter(collection=OuterRef("pk")).order_by()
-    counted = own.values("collection").annotate(count=Count("pk")).values("count")
-    return found.annotate(cover=Subquery(own.order_by("-pk").values("pk")[:1]), count=Subquery(counted))
-
-
-@_forms
-@for_members
-def rename_collection(request: MemberRequest, collection_id: int) -> HttpResponse:
-    collection = get_editable_collection(request, collection_id)
-    form = CollectionForm(request.POST if request.method == "POST" else None, instance=collection)
-    if form.is_valid():
-        form.save()
-        messages.success(request, "Saved.")
-        return redirect("gallery:collections")
-    context = {"form": form}
-    return respond(request, "gallery/rename.html", "gallery/_rename.html", context, status=_status_of(form))
-
-
-@_forms
-@for_members
-def delete_collection(request: MemberRequest, collection_id: int) -> HttpResponse:
-    collection = get_editable_collection(request, collection_id)
-    if request.method == "POST":
-        collection.delete()
-        messages.success(request, f"Collection “{collection}” was deleted; its assets stay.")
-        return redirect("gallery:collections")
-    context = {
-        "heading": f"Delete collection “{collection}”?",
-        "text": "Its assets stay in the gallery; they only leave the collection.",
-        "back": reverse("gallery:collections"),
-    }
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
-
-
-@require_safe
-@for_readers
-def tags(request: Request) -> HttpResponse:
-    uses = Asset.tags.through.objects.all()
-    used = Tag.objects.filter(Exists(uses.filter(tag=OuterRef("pk")))).order_by(Lower("name"))
-    page = Paginator(used, _TAGS_A_PAGE).get_page(request.GET.get("page"))
-    # all of a page at once: looked up one by one, 300 tags of 300,000 uses took ten times as long
-    counts = dict(uses.filter(tag__in=[tag.pk for tag in page]).values_list("tag").annotate(Count("pk")))
-    counted = [(tag, counts.get(tag.pk, 0)) for tag in page]
-    return render(request, "gallery/tags.html", {"page": page, "counted": counted})

@@ -10,9 +10,11 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models.functions import Lower
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
@@ -31,6 +33,9 @@ class Request(HttpRequest):
 class MemberRequest(Request):
     user: User
 
+
+#: Shows a form, and takes it in.
+takes_forms = require_http_methods(["GET", "HEAD", "POST"])
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -110,3 +115,7 @@ def respond(
     response = render(request, fragment if is_fragment(request) else page, context, status=status)
     patch_vary_headers(response, ["HX-Request"])  # or the browser's cache would show one for the other
     return response
+
+
+def status_of(form: BaseForm) -> int:
+    return HTTPStatus.BAD_REQUEST if form.is_bound and form.errors else HTTPStatus.OK

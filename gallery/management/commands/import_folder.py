@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from gallery.forms import collection_named
 from gallery.ingest.folder import Report, import_files, pictures
 from gallery.models import Asset, Collection, Tag
 from gallery.uploads import Details
@@ -60,10 +61,9 @@ class Command(BaseCommand):
         return owner
 
     def _collection(self, name: str | None, owner: User) -> Collection | None:
-        if not name:
-            return None
-        self._check(Collection(name=name, owner=owner), f"The collection {name[:40]!r}")
-        return Collection.objects.filter(name__iexact=name).first() or Collection.objects.create(name=name, owner=owner)
+        if name:
+            self._check(Collection(name=name, owner=owner), f"The collection {name[:40]!r}")
+        return collection_named(name or "", owner)
 
     def _check(self, named: Collection | Tag, what: str) -> None:
         try:

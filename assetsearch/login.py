@@ -1,0 +1,26 @@
+"""Signing in, slowed for whoever guesses passwords."""
+
+from typing import Any, cast
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+
+from assetsearch.api import TokenThrottle
+
+
+class Slowed(AuthenticationForm):
+    """As many attempts to one address as the API allows for tokens; both count together."""
+
+    is_slowed = False
+
+    def clean(self) -> dict[str, Any]:
+        # the throttle asks a request for its address and its user alone, and Django's has both
+        if not TokenThrottle().allow_request(cast("Any", self.request), cast("Any", None)):
+            self.is_slowed = True
+            raise ValidationError("There were too many attempts. Wait a minute, then try again.", code="throttled")
+        return super().clean()
+
+
+class SlowedAdmin(Slowed, AdminAuthenticationForm):
+    """The same at the admin's door."""
