@@ -29,6 +29,6 @@ def _missing() -> list[str]:
             return ["migrations: run `manage.py prepare`"]
         if Encoder.objects.active() is None:
             return ["encoder: run `manage.py prepare`"]
-    except DatabaseError:
+    except (DatabaseError, RuntimeError):  # the latter: the embedded server did not start
         return ["database"]
     return [] if settings.MEDIA_ROOT.is_dir() else ["media folder"]
