@@ -31,6 +31,7 @@ DATABASE_URL = env.text(
     "A Postgres with pgvector, `postgres://user:password@host/name`. Empty: the embedded one.",
 )
 HOST = env.text("HOST", "127.0.0.1", "Address the web server listens on.")
+URL_HOST = f"[{HOST}]" if ":" in HOST else HOST  # as addresses write it (RFC 3986, 3.2.2)
 PORT = env.integer("PORT", 8000, "Port the web server listens on.", minimum=1, maximum=65_535)
 
 # --- security ---------------------------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ ALLOWED_HOSTS = env.words(
 )
 ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]  # by which the start and probes ask whether it is ready
 if HOST not in {"", "0.0.0.0", "::"}:  # noqa: S104 (compared with, not bound to)
-    ALLOWED_HOSTS.append(f"[{HOST}]" if ":" in HOST else HOST)
+    ALLOWED_HOSTS.append(URL_HOST)
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS",
     [],

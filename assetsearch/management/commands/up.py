@@ -18,7 +18,7 @@ from assetsearch.supervisor import FirstFailed, Service
 
 _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 #: Addresses that mean "every address of this machine", which no client can connect to.
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (translated, not bound to)
+_ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 (translated, not bound to)
 #: Services whose supervisor was killed are told to stop; those that do not within this are stuck.
 _LEFTOVERS_SECONDS = 20
 _LOOK_AT_DATABASE_SECONDS = 2
@@ -72,8 +72,7 @@ def _services() -> list[Service]:
 
 
 def _address() -> str:
-    host = _ANY.get(settings.HOST, settings.HOST)
-    return f"http://[{host}]:{settings.PORT}" if ":" in host else f"http://{host}:{settings.PORT}"
+    return f"http://{_ANY.get(settings.URL_HOST, settings.URL_HOST)}:{settings.PORT}"
 
 
 def _answers(url: str) -> bool:
