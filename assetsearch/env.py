@@ -105,9 +105,10 @@ def _within(minimum: int, maximum: int | None, value: int) -> int:
 
 
 def _as_choice(choices: list[str], raw: str) -> str:
-    if raw.upper() not in choices:
-        raise ValueError(f"say one of {', '.join(choices)}.")
-    return raw.upper()
+    for known in choices:
+        if raw.lower() == known.lower():
+            return known
+    raise ValueError(f"say one of {', '.join(choices)}.")
 
 
 def _as_rate(raw: str) -> str:

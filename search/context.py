@@ -20,8 +20,13 @@ def encoder_banner(request: HttpRequest) -> dict[str, Any]:
         return {}
     return {
         "may_read": True,
-        "active_encoder": cache(Encoder.objects.active),  # asked for once, and only by templates that show it
+        "serving_encoder": cache(_name_of_serving),  # asked for once, and only by templates that show it
         "built_in_encoder": descriptor.SPEC.name,
         "wanted_encoder": settings.ENCODER,
         "is_banner_dismissed": DISMISSED in request.session,
     }
+
+
+def _name_of_serving() -> str:
+    row = Encoder.objects.active()
+    return row.name if row else ""

@@ -1,164 +1,242 @@
-"""The only builder of vector indexes: plan, build, measure and tune, swap, drop.
-
-An index is partial to its encoder, and to its own build: `WHERE encoder_id = 3 AND asset_id <> -17`. No asset has a
-negative id, so the second condition holds for every row; but the planner uses an index only for a query that states
-its condition. So a query that names build 17 can use that index and no other, and one that names none is exact.
-"""
+"""The only builder of vector indexes: plan, build, measure and tune, swap, drop; and measure again as time goes by."""
 
 import logging
-import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import numpy as np
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from search.metrics import recall_at_k
-from search.models import Embedding, Encoder, IndexBuild
-from search.query import MEASURED_K, Through, nearest
-from search.vectors import FloatArray
+from search import codes, kinds, stored, tuning
+from search.kinds import Coarse, Parameters
+from search.kinds.base import ROWS_A_LIST
+from search.models import Code, Encoder, IndexBuild, Projection
+from search.nearest import Through, plan_of, statement
+from search.tuned import Tuning
+from search.tuning import MEASURED_K, Trial
 
 logger = logging.getLogger(__name__)
 
-#: pgvector's advice is 1,000 rows a list; below 30 or so, k-means has too little to learn a centre from.
-ROWS_A_LIST = 50
-#: Stored vectors that stand in as queries when an index is measured.
-_SAMPLE = 200
 #: Any number that nothing else in this database locks.
 _BUILD_LOCK = 0x41535345
 #: Growth since the build after which the centres no longer fit.
 _REBUILD_FACTOR = 2
+#: Recall may fall so far below the target before an index is built anew.
+_RECALL_SLACK = 0.02
 #: What made a build fail is likely to make the next fail; each takes minutes of both cores.
 _PAUSE_AFTER_FAILURE = timedelta(hours=1)
+#: Measured again when the gallery has changed by this share, or after this time.
+_MEASURE_CHANGE, _MEASURE_EVERY = 0.1, timedelta(days=1)
+#: Rows of codes deleted in one statement.
+_DELETED_AT_ONCE = 50_000
 
 
 class BuildFailed(Exception):
     """An index could not be built; the one that served still does."""
 
 
-def lists_for(rows: int) -> int:
-    """How many lists an ivfflat index over so many rows should have: their square root, at least 50 rows each."""
-    return max(1, min(round(math.sqrt(rows)), rows // ROWS_A_LIST))
+# --- when ---------------------------------------------------------------------------------------------------------
+
+
+def kind_wanted(row: Encoder) -> str:
+    """Chosen by command for this encoder, or by setting for all."""
+    return row.index_kind or settings.INDEX_KIND
 
 
 def is_due(row: Encoder) -> bool:
-    """An index would pay and there is none, or the gallery has doubled since; and no build has failed just now."""
+    """An index would pay and there is none, or the one there is no longer does; and no build has failed just now."""
     if IndexBuild.objects.failed_since(row, timezone.now() - _PAUSE_AFTER_FAILURE).exists():
         return False
-    rows = Embedding.objects.embedded().filter(encoder=row).count()
-    built = IndexBuild.objects.serving(row)
-    if built:
-        return rows >= _REBUILD_FACTOR * built.rows
-    return rows >= settings.INDEX_MIN_ROWS
+    serving, wanted = IndexBuild.objects.serving(row), kind_wanted(row)
+    if wanted == kinds.EXACT:
+        return serving is not None
+    rows = stored.count(row)
+    if rows < settings.INDEX_MIN_ROWS:
+        return False
+    return serving is None or serving.kind != wanted or _has_worn_out(serving, rows)
 
 
-def build(row: Encoder, *, lists: int | None = None) -> IndexBuild:
-    """Build an ivfflat index beside the serving one, measure it, and let it take over. Raises BuildFailed."""
+def _has_worn_out(build: IndexBuild, rows: int) -> bool:
+    if build.tuning is None or build.recall is None or build.recall < settings.SEARCH_TARGET_RECALL - _RECALL_SLACK:
+        return True
+    return rows >= _REBUILD_FACTOR * build.rows
+
+
+def is_measurement_due(row: Encoder) -> bool:
+    build = IndexBuild.objects.serving(row)
+    if build is None or build.tuning is None:
+        return False
+    last = build.last_check
+    if last is None or last.taken < timezone.now() - _MEASURE_EVERY:
+        return True
+    return abs(stored.count(row) - last.rows) > _MEASURE_CHANGE * last.rows
+
+
+# --- build --------------------------------------------------------------------------------------------------------
+
+
+def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | None = None) -> IndexBuild | None:
+    """Build an index beside the serving one, measure it, and let it take over. Raises BuildFailed.
+
+    `kind` is remembered for this encoder. Of the kind "exact" nothing is built: the serving index goes, and None
+    comes back.
+    """
     with _one_at_a_time():
+        if kind:
+            row.index_kind = kind
+            row.save(update_fields=["index_kind"])
         _remove_leftovers(row)
-        rows = Embedding.objects.embedded().filter(encoder=row).count()
-        if rows < ROWS_A_LIST:
-            raise BuildFailed(f"{rows} embeddings are too few for an index; {ROWS_A_LIST} is the least.")
-        made = IndexBuild.objects.create(encoder=row, rows=rows, lists=lists or lists_for(rows))
-        try:
-            _create(made)
-            made.probes, made.recall = _tune(made)
-        except Exception as error:
-            _drop(made)
-            IndexBuild.objects.filter(pk=made.pk).update(
-                state=IndexBuild.State.FAILED, error=str(error), finished=timezone.now()
-            )
-            raise BuildFailed(f"The index was not built: {error}") from error
-        _swap(made)
-        return made
+        if kind_wanted(row) == kinds.EXACT:
+            return _serve(row, None)
+        return _build(row, kind_wanted(row), parameters or {})
+
+
+def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
+    rows = stored.count(row)
+    if rows < ROWS_A_LIST:
+        raise BuildFailed(f"{rows} embeddings are too few for an index; {ROWS_A_LIST} is the least.")
+    planned = {**kinds.get(name).parameters(rows, row.dimensions), **parameters}
+    made = IndexBuild.objects.create(encoder=row, kind=name, rows=rows, parameters=planned)
+    try:
+        _create(made)
+        tuned, trials = tuning.tune(made)
+        tuning.record_trials(made, trials)
+        best = _checked(made, tuned, trials)
+    except Exception as error:
+        _drop(made)
+        IndexBuild.objects.filter(pk=made.pk).update(
+            state=IndexBuild.State.FAILED, error=str(error), finished=timezone.now()
+        )
+        raise BuildFailed(f"The index was not built: {error}") from error
+    made.tuning, made.recall = tuned.to_json(), tuned.steps[0].recall
+    tuning.record_check(made, tuned, best, rows)
+    _serve(row, made)
+    return made
 
 
 def _create(made: IndexBuild) -> None:
-    """CREATE INDEX, while searches and writes go on."""
-    dimensions = made.encoder.dimensions
+    """CREATE INDEX, while searches and writes go on; of a kind that has codes, make those first."""
+    kind = kinds.get(made.kind)
+    with _generous(kind.memory_mb(made.plan)):
+        if isinstance(kind, Coarse):
+            codes.make(made, kind)
+        with connection.cursor() as cursor:
+            cursor.execute(kind.create_index(made.plan))
+        if isinstance(kind, Coarse):
+            codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE search_embedding, search_code, gallery_asset")
+
+
+@contextmanager
+def _generous(memory_mb: int) -> Iterator[None]:
+    """What building takes, for this connection."""
+    wanted = {
+        "statement_timeout": "0",
+        "maintenance_work_mem": f"{max(256, memory_mb)}MB",
+        "max_parallel_maintenance_workers": str(os.cpu_count() or 1),
+    }
     with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0; SET maintenance_work_mem = '256MB'")
-        cursor.execute(
-            f"CREATE INDEX CONCURRENTLY {made.index_name} ON search_embedding "
-            f"USING ivfflat ((vector::halfvec({dimensions})) halfvec_cosine_ops) WITH (lists = {made.lists}) "
-            f"WHERE encoder_id = {made.encoder_id} AND asset_id <> {-made.pk}"
+        cursor.execute("; ".join(f"SET {name} = '{value}'" for name, value in wanted.items()))
+        try:
+            yield
+        finally:
+            cursor.execute("; ".join(f"RESET {name}" for name in wanted))
+
+
+def _checked(made: IndexBuild, tuned: Tuning, trials: list[Trial]) -> Trial:
+    """The trial that will serve. Raises BuildFailed where the index is of no use."""
+    if not tuned.steps:
+        most = max(trials, key=lambda trial: trial.recall)
+        raise BuildFailed(
+            f"a recall of {most.recall:.3f} is the most that {made.kind} reaches here, and "
+            f"SEARCH_TARGET_RECALL is {settings.SEARCH_TARGET_RECALL}. Choose another kind, or ask for less."
         )
-        cursor.execute("ANALYZE search_embedding")
-        cursor.execute("RESET statement_timeout; RESET maintenance_work_mem")
+    if not is_used(made, tuned):
+        raise BuildFailed("Postgres reads so few rows faster without an index. Searches stay exact.")
+    return next(trial for trial in trials if trial.effort == tuned.steps[0].effort())
 
 
-def _tune(made: IndexBuild) -> tuple[int, float]:
-    """The fewest probes that reach the target recall, and the recall they reach."""
-    queries = list(_sample(made.encoder))
-    truth = [_neighbours(made, asset_id, vector, probes=None) for asset_id, vector in queries]
-    for probes in _ladder(made.lists):
-        found = [_neighbours(made, asset_id, vector, probes=probes) for asset_id, vector in queries]
-        recall = float(np.mean([recall_at_k(f, set(t)) for f, t in zip(found, truth, strict=True)]))
-        if recall >= settings.SEARCH_TARGET_RECALL:
-            break
-    return probes, recall
+def is_used(made: IndexBuild, tuned: Tuning) -> bool:
+    """Whether Postgres' planner searches through the index."""
+    vector = stored.sample(made.encoder, 1)[1][0]
+    asked = statement(made.encoder, vector, MEASURED_K, through=Through(made, tuned.steps[0].effort()))
+    return made.index_name in plan_of(asked)
 
 
-def _ladder(lists: int) -> list[int]:
-    """Numbers of probes to try: each up to eight, then in steps of a quarter, and all lists last."""
-    steps = [1]
-    while steps[-1] < lists:
-        steps.append(min(lists, max(steps[-1] + 1, round(steps[-1] * 1.25))))
-    return steps
+def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:
+    """Let a build take over in one transaction; then drop what served."""
+    with transaction.atomic():
+        old = list(IndexBuild.objects.select_for_update().filter(encoder=row, state=IndexBuild.State.READY))
+        IndexBuild.objects.filter(pk__in=[build.pk for build in old]).update(state=IndexBuild.State.REPLACED)
+        if made:
+            made.state, made.finished = IndexBuild.State.READY, timezone.now()
+            made.save()
+    for replaced in old:
+        _drop(replaced)
+    if made and made.recall:
+        logger.info("Index %s serves: recall %.3f.", made, made.recall)
+    return made
 
 
-def _sample(row: Encoder) -> Iterator[tuple[int, FloatArray]]:
-    """Stored vectors, spread over the gallery."""
-    embedded = Embedding.objects.embedded().filter(encoder=row)
-    for asset_id, vector in embedded.order_by("?").values_list("asset_id", "vector")[:_SAMPLE]:
-        yield asset_id, np.asarray(vector, dtype=np.float32)
+# --- measure ------------------------------------------------------------------------------------------------------
 
 
-def _neighbours(made: IndexBuild, asset_id: int, vector: FloatArray, *, probes: int | None) -> list[int]:
-    """The nearest to a stored vector, itself left out: it is found by any index, and would flatter this one."""
-    through = Through(made, probes) if probes else None
-    found = nearest(made.encoder, vector, MEASURED_K + 1, through=through)
-    return [other for other, _ in found if other != asset_id][:MEASURED_K]
+def measure(row: Encoder) -> IndexBuild | None:
+    """Measure the serving index again; None where none serves."""
+    build = IndexBuild.objects.serving(row)
+    if build is None or build.tuned is None:
+        return None
+    tuned, trial = tuning.remeasure(build, build.tuned)
+    tuning.record_check(build, tuned, trial, stored.count(row))
+    build.tuning, build.recall = tuned.to_json(), tuned.steps[0].recall
+    build.save(update_fields=["tuning", "recall"])
+    return build
+
+
+# --- drop ---------------------------------------------------------------------------------------------------------
 
 
 def _drop(made: IndexBuild) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {made.index_name}")
+    Projection.objects.filter(build=made).delete()
+    while Code.objects.filter(pk__in=Code.objects.filter(build=made).values("pk")[:_DELETED_AT_ONCE]).delete()[0]:
+        pass
 
 
-def _swap(made: IndexBuild) -> None:
-    with transaction.atomic():
-        old = list(IndexBuild.objects.select_for_update().filter(encoder=made.encoder_id, state=IndexBuild.State.READY))
-        IndexBuild.objects.filter(pk__in=[build.pk for build in old]).update(state=IndexBuild.State.REPLACED)
-        made.state, made.finished = IndexBuild.State.READY, timezone.now()
-        made.save()
-    for replaced in old:
-        _drop(replaced)
-    logger.info("Index %s serves: %d probes, recall %.3f.", made, made.probes, made.recall)
+def tidy(row: Encoder) -> None:
+    """Clear away what a build that was killed left behind, unless one is at work. Raises BuildFailed."""
+    if _leftovers(row):
+        with _one_at_a_time():
+            _remove_leftovers(row)
+
+
+def _leftovers(row: Encoder) -> list[IndexBuild]:
+    """Builds that were interrupted, and builds replaced whose index is there still."""
+    unfinished = Q(state=IndexBuild.State.BUILDING) | Q(state=IndexBuild.State.REPLACED, pk__in=_built())
+    return list(IndexBuild.objects.filter(unfinished, encoder=row))
 
 
 def _built() -> list[int]:
     """Ids of the builds whose index exists."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT substring(relname FROM '^embedding_ivfflat_([0-9]+)$')::bigint FROM pg_class")
+        cursor.execute("SELECT substring(relname FROM '^embedding_[a-z]+_([0-9]+)$')::bigint FROM pg_class")
         return [build for (build,) in cursor.fetchall() if build]
 
 
 def _remove_leftovers(row: Encoder) -> None:
     """What a build that was killed left behind, before it served or while it took over."""
-    for replaced in IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.REPLACED, pk__in=_built()):
-        _drop(replaced)
-    for dead in IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.BUILDING):
+    for dead in _leftovers(row):
         _drop(dead)
-        dead.state, dead.error, dead.finished = (
-            IndexBuild.State.FAILED,
-            "The build was interrupted.",
-            timezone.now(),
-        )
-        dead.save()
+        if dead.state == IndexBuild.State.BUILDING:
+            dead.state, dead.error = IndexBuild.State.FAILED, "The build was interrupted."
+            dead.finished = timezone.now()
+            dead.save()
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Encoders, the vectors they made, and the indexes built over those."""
+"""Encoders, the vectors they made, the indexes built over those and how well they find."""
 
 from datetime import datetime
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 from django.db import models, transaction
 from django.db.models import OuterRef, Q
@@ -9,9 +10,10 @@ from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import GreaterThan, LessThan
 from pgvector.django import HalfVectorField
 
-from gallery.models import Asset
-from search import encoders
+from gallery.models import Asset, Collection, Tag
+from search import encoders, kinds
 from search.encoders import EncoderSpec, EncoderUnavailable, ImageEncoder
+from search.tuned import Tuning
 
 #: Times that embedding a picture is tried before it counts as failed.
 MAX_ATTEMPTS = 3
@@ -39,6 +41,9 @@ class Encoder(models.Model):
     dimensions = models.PositiveIntegerField()
     preprocessing = models.PositiveIntegerField(help_text="Version of how a picture is made ready.")
     is_active = models.BooleanField("serves searches", default=False)
+    index_kind = models.CharField(
+        max_length=20, blank=True, choices=kinds.CHOICES, help_text="Chosen by command; empty: INDEX_KIND decides."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects = EncoderQuerySet.as_manager()
@@ -143,6 +148,11 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
     def failed_since(self, encoder: Encoder, moment: datetime) -> Self:
         return self.filter(encoder=encoder, state=IndexBuild.State.FAILED, finished__gt=moment)
 
+    def coded(self, encoder: Encoder) -> Self:
+        """Builds that find candidates by codes, and need those of new vectors."""
+        alive = [IndexBuild.State.BUILDING, IndexBuild.State.READY]
+        return self.filter(encoder=encoder, state__in=alive, projection__isnull=False).select_related("encoder")
+
 
 class IndexBuild(models.Model):
     """One build of a vector index, measured before it serves."""
@@ -154,12 +164,12 @@ class IndexBuild(models.Model):
         FAILED = "failed", "Failed"
 
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="index_builds")
-    kind = models.CharField(max_length=20, default="ivfflat")
+    kind = models.CharField(max_length=20, default=kinds.DEFAULT, choices=kinds.CHOICES)
     state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
     rows = models.PositiveBigIntegerField(help_text="Embeddings there were when it was built.")
-    lists = models.PositiveIntegerField()
-    probes = models.PositiveIntegerField(null=True, help_text="Lists searched: the fewest that reach the target.")
-    recall = models.FloatField(null=True, help_text="Share of the true ten nearest that it finds.")
+    parameters = models.JSONField(default=dict, help_text="What it was built with.")
+    tuning = models.JSONField(null=True, help_text="What it is searched with, and what that was measured to cost.")
+    recall = models.FloatField(null=True, help_text="Share of the true ten nearest that it finds, as last measured.")
     started = models.DateTimeField(auto_now_add=True)
     finished = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
@@ -178,3 +188,149 @@ class IndexBuild(models.Model):
     @property
     def index_name(self) -> str:
         return f"embedding_{self.kind}_{self.pk}"
+
+    @property
+    def tuned(self) -> Tuning | None:
+        return Tuning.from_json(self.tuning) if self.tuning else None
+
+    @cached_property
+    def last_check(self) -> "Measurement | None":
+        return self.measurements.filter(purpose=Measurement.Purpose.CHECK).first()
+
+    @property
+    def plan(self) -> "kinds.Plan":
+        """What its kind needs to know of it."""
+        return kinds.Plan(self.pk, self.encoder_id, self.encoder.dimensions, self.index_name, self.parameters)
+
+
+class Projection(models.Model):
+    """How a build makes a compact code of a vector. From when it is stored, new embeddings get their codes."""
+
+    build = models.OneToOneField(IndexBuild, models.CASCADE, primary_key=True)
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"Projection of {self.build}"
+
+
+class VarBitField(models.Field[Any, Any]):
+    """Bits, of any number; pgvector's own field has a fixed one."""
+
+    def db_type(self, connection: Any) -> str:
+        return "varbit"
+
+
+class Code(models.Model):
+    """The compact code of an asset's vector in one build, by which candidates are found."""
+
+    build = models.ForeignKey(IndexBuild, models.CASCADE, related_name="codes", db_index=False)
+    asset = models.ForeignKey(Asset, models.CASCADE, related_name="codes", db_index=False)
+    reduced = HalfVectorField(null=True)
+    bits = VarBitField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["asset", "build"], name="code_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.asset} in {self.build}"
+
+
+class Measurement(models.Model):
+    """How well an index found, and how fast, at some moment."""
+
+    class Purpose(models.TextChoices):
+        TUNING = "tuning", "Tuning"  # one of the settings tried
+        CHECK = "check", "Check"  # the setting that serves
+
+    encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="measurements")
+    build = models.ForeignKey(IndexBuild, models.CASCADE, related_name="measurements")
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    taken = models.DateTimeField(auto_now_add=True)
+    rows = models.PositiveBigIntegerField(help_text="Embeddings there were.")
+    kind = models.CharField(max_length=20, choices=kinds.CHOICES)
+    parameters = models.JSONField(help_text="What the index was built and searched with.")
+    recall = models.FloatField(help_text="Share of the true ten nearest found, over sampled stored vectors.")
+    recall_recent = models.FloatField(null=True, help_text="The same over recent queries.")
+    recall_filtered = models.FloatField(null=True, help_text="The same under filters, the worst of several.")
+    p50_ms = models.FloatField("p50 (ms)", help_text="Half of the searches took no longer.")
+
+    class Meta:
+        ordering = ["-taken"]
+        indexes = [models.Index(fields=["build", "purpose", "-taken"], name="measurement_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.taken:%Y-%m-%d %H:%M}"
+
+
+class RecentQuery(models.Model):
+    """The vector of a picture that was searched with: what an index must be good at. Nothing of the picture."""
+
+    encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="recent_queries")
+    vector = HalfVectorField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["encoder", "-id"], name="recent_query_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.encoder}, {self.created:%Y-%m-%d %H:%M:%S}"
+
+
+class Calibration(models.Model):
+    """How far random pairs of the gallery are apart: what a distance is worth here."""
+
+    encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="calibrations")
+    metric = models.CharField(max_length=20)
+    rows = models.PositiveBigIntegerField(help_text="Embeddings there were.")
+    taken = models.DateTimeField(auto_now=True)
+    distances = models.JSONField(help_text="Quantiles of the distance of random pairs, ascending.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["encoder", "metric"], name="calibration_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.metric} by {self.encoder}"
+
+
+class RuleQuerySet(models.QuerySet["Rule"]):
+    def enabled(self) -> Self:
+        return self.filter(is_enabled=True)
+
+
+class Rule(models.Model):
+    """What is done to hits that bear a tag or lie in a collection, after the vectors have spoken."""
+
+    class Action(models.TextChoices):
+        PIN = "pin", "Pin: above all others"
+        BOOST = "boost", "Boost: add to the similarity"
+        HIDE = "hide", "Hide: leave out"
+
+    action = models.CharField(max_length=10, choices=Action.choices)
+    tag = models.ForeignKey(Tag, models.CASCADE, null=True, blank=True, related_name="rules")
+    collection = models.ForeignKey(Collection, models.CASCADE, null=True, blank=True, related_name="rules")
+    amount = models.FloatField(
+        default=0.0, help_text="For a boost: what is added to the similarity, -1 to 1; below 0 it lowers."
+    )
+    is_enabled = models.BooleanField(default=True)
+    note = models.CharField(max_length=200, blank=True, help_text="Why, for whoever looks later.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = RuleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(tag=None, collection__isnull=False) | Q(tag__isnull=False, collection=None),
+                name="rule_tag_or_collection",
+                violation_error_message="Choose either a tag or a collection.",
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__gte=-1, amount__lte=1),
+                name="rule_amount_within_one",
+                violation_error_message="The amount must be from -1 to 1.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} ({self.tag or self.collection})"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gallery.images import open_rendition
 from gallery.models import Asset, AssetQuerySet
-from search import vectors
+from search import codes, vectors
 from search.encoders import ImageEncoder
 from search.models import MAX_ATTEMPTS, Embedding, EmbeddingQuerySet, Encoder
 
@@ -238,6 +238,7 @@ def store(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> int:
         _lock_encoder(row)
         cursor.execute(_STORE, {"assets": list(embedded), "vectors": texts, "encoder": row.pk})
         stored = [asset_id for (asset_id,) in cursor.fetchall()]
+        codes.add(row, {asset_id: embedded[asset_id] for asset_id in stored})
         if row.is_active:
             Asset.objects.filter(pk__in=stored).update(status=Asset.Status.READY, error="")
     return len(stored)

@@ -1,83 +1,57 @@
 """The only reader of vectors: find_similar(...) -> Answer."""
 
-import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Self
 
 import numpy as np
-from django.core.files import File
-from django.core.files.base import ContentFile
-from django.db import connection, transaction
-from django.db.models import Value
-from django.db.models.functions import Cast
-from numpy.typing import NDArray
-from pgvector.django import CosineDistance, HalfVectorField
+from django.core.exceptions import EmptyResultSet
+from django.db.models import prefetch_related_objects
 
-from gallery import sandbox
 from gallery.errors import Code, Refused
-from gallery.images import open_rendition
 from gallery.models import Asset, AssetQuerySet
-from gallery.uploads import spooled
-from search import vectors
-from search.encoders import EncoderUnavailable, ImageEncoder
-from search.models import Embedding, Encoder, IndexBuild
+from search import calibration, nearest, pictures, rules, stored, telemetry, vectors, way, wire
+from search.answers import Answer, Hit, How
+from search.metrics import COSINE, Metric
+from search.models import Encoder, Rule
+from search.nearest import Found, Passing
+from search.pictures import Picture
+from search.serving import Serving, serving
 from search.vectors import FloatArray
-
-logger = logging.getLogger(__name__)
+from search.way import Way
 
 DEFAULT_K, MAX_K = 10, 200
-#: How many neighbours an index's recall is measured over. Of more than that it finds a smaller share.
-MEASURED_K = 10
-
-#: Up to so many assets that pass the filters, ranking them all takes less time (5 ms) than looking through an index
-#: for those that pass.
-_FILTERED_EXACT_ROWS = 10_000
-
-
-#: The smallest there is: one pixel.
-_SOME_PICTURE = bytes.fromhex(
-    "474946383961 0100 0100 80 00 00 808080 ffffff 2c 0000 0000 0100 0100 00 02 02 44 01 00 3b"
-)
+#: Fetched beyond what is wanted, where some may be hidden or stand for others; and the most that is ever fetched.
+_SURPLUS, _FETCHED_MOST = 20, 2000
 
 
 @dataclass(frozen=True)
-class Through:
-    """An index to search through, and how much of it."""
+class Wanted:
+    """What a search is to give back."""
 
-    build: IndexBuild
-    probes: int
-
-
-@dataclass(frozen=True)
-class How:
-    """How an answer was found."""
-
-    exact: bool
-    index: str | None = None
-    probes: int | None = None
-    recall: float | None = None
+    k: int = DEFAULT_K
+    #: The assets to search among; None for every asset.
+    among: AssetQuerySet | None = None
+    metric: Metric = COSINE
+    min_similarity: float | None = None
+    #: Near-identical hits as one, with a count.
+    collapse: bool = False
 
 
 @dataclass(frozen=True)
-class Hit:
-    rank: int
-    similarity: float
-    distance: float
-    asset: Asset
+class Part:
+    """Something to search with: a picture from outside or a stored asset, and how much it counts beside others.
 
+    A weight below zero leads away from it.
+    """
 
-@dataclass(frozen=True)
-class Answer:
-    encoder: str
-    search: How
-    results: list[Hit]
-    took_ms: dict[str, float] = field(default_factory=dict)
+    picture: Picture
+    weight: float = 1.0
 
-    def after_encoding(self, encode_ms: float) -> Self:
-        return replace(self, took_ms={"encode": encode_ms, **self.took_ms})
+    @property
+    def asset(self) -> Asset | None:
+        return self.picture.source if isinstance(self.picture.source, Asset) else None
 
 
 def active_encoder() -> Encoder:
@@ -88,150 +62,200 @@ def active_encoder() -> Encoder:
     return row
 
 
-def like_pictures(
-    files: Sequence[File[bytes]],
-    *,
-    k: int = DEFAULT_K,
-    among: AssetQuerySet | None = None,
-    together: bool = False,
-) -> list[Answer]:
-    """What looks like pictures from outside: an answer each, or one for all of them `together`. Raises Refused."""
+@telemetry.searching()
+def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answer]:
+    """What looks like each of the parts, an answer for each; stored assets left out of their own. Raises Refused."""
     row, started = active_encoder(), time.perf_counter()
-    encoded = encode_pictures(files, row)
-    encode_ms = (time.perf_counter() - started) * 1000
-    queries = [combined(encoded)] if together else list(encoded)
-    return [find_similar(vector, row, k=k, among=among).after_encoding(encode_ms) for vector in queries]
+    queries = _vectors_of(parts, row)
+    encode_ms = _ms_since(started)
+    return [
+        find_similar(query, row, wanted, but=_assets([part])).after_encoding(encode_ms)
+        for part, query in zip(parts, queries, strict=True)
+    ]
 
 
-def like_asset(asset: Asset, *, k: int = DEFAULT_K, among: AssetQuerySet | None = None) -> Answer:
+@telemetry.searching()
+def like_all(parts: Sequence[Part], wanted: Wanted | None = None) -> Answer:
+    """What looks like all of the parts together, stored assets among them left out. Raises Refused."""
+    row, started = active_encoder(), time.perf_counter()
+    if any(part.picture.turned for part in parts):
+        raise Refused(Code.INVALID, "Pictures that are combined cannot be turned as well.")
+    directions = np.concatenate(_vectors_of(parts, row))
+    between = combined(directions, [part.weight for part in parts])
+    encode_ms = _ms_since(started)
+    return find_similar(between, row, wanted, but=_assets(parts)).after_encoding(encode_ms)
+
+
+def like_asset(asset: Asset, wanted: Wanted | None = None) -> Answer:
     """What looks like a stored asset, itself left out. Raises Refused."""
-    row = active_encoder()
-    return find_similar(vector_of(asset, row), row, k=k, among=among, but=asset.pk).after_encoding(0.0)
+    [answer] = like_each([Part(Picture(asset))], wanted)
+    return answer
 
 
-def encode_pictures(files: Sequence[File[bytes]], row: Encoder) -> FloatArray:
-    """Unit vectors of pictures from outside, (n, dimensions) float32. Raises Refused."""
-    encoder = _loaded(row)
-    return vectors.unit(encoder.encode(np.stack([_prepared(file, encoder, of=len(files)) for file in files])))
+def _vectors_of(parts: Sequence[Part], row: Encoder) -> list[FloatArray]:
+    """Unit vectors of each part, (v, dimensions) float32; what is stored is not encoded again."""
+    known = [_stored_vector(part, row) for part in parts]
+    encoded = iter(_encoded([part for part, vector in zip(parts, known, strict=True) if vector is None], row))
+    return [next(encoded) if vector is None else vector for vector in known]
 
 
-def warm_up() -> None:
-    """Go the way of a first search ahead of it: start the decoders, load the encoder."""
-    try:
-        if row := Encoder.objects.active():
-            encode_pictures([ContentFile(_SOME_PICTURE, "warm-up.gif")], row)
-    except Refused as refused:
-        logger.warning("Pictures cannot be searched with. %s", refused)
-    finally:
-        connection.close()  # the thread that warms up ends here
+def _stored_vector(part: Part, row: Encoder) -> FloatArray | None:
+    if part.asset is None or part.picture.region or part.picture.turned:
+        return None
+    return vector_of(part.asset, row)[None, :]
 
 
-def _loaded(row: Encoder) -> ImageEncoder:
-    try:
-        return row.load()
-    except EncoderUnavailable as error:
-        raise Refused(Code.ENCODER_UNAVAILABLE, str(error)) from error
+def _encoded(parts: Sequence[Part], row: Encoder) -> list[FloatArray]:
+    if not parts:
+        return []
+    with telemetry.encoding():
+        made = pictures.encode([part.picture for part in parts], row)
+    _remember(row, np.stack([vectors_of_one[0] for vectors_of_one in made]))
+    return made
 
 
-def _prepared(file: File[bytes], encoder: ImageEncoder, *, of: int) -> NDArray[np.uint8]:
-    """Through the same rendition as a stored picture goes, so that the same bytes give the same vector."""
-    try:
-        with spooled(file) as (path, _):
-            preview = sandbox.render_file(path).preview
-    except Refused as refused:
-        if of == 1:
-            raise
-        raise Refused(refused.code, f"{file.name}: {refused.detail}") from None
-    return encoder.prepare(open_rendition(preview, shorter_side_px=encoder.decode_side_px))
+#: It would be a pity to lose some, not a fault: no search waits for the disk.
+_REMEMBER = (
+    "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) "
+    "INSERT INTO search_recentquery (encoder_id, vector, created) SELECT %s, %b::halfvec, now() FROM unhurried"
+)
+
+
+def _remember(row: Encoder, queries: FloatArray) -> None:
+    """What people search with is what an index is measured with."""
+    with wire.cursor() as cursor:
+        cursor.executemany(_REMEMBER, [(row.pk, wire.halfvec(query)) for query in queries])
 
 
 def vector_of(asset: Asset, row: Encoder) -> FloatArray:
     """The stored vector of an asset, (dimensions,) float32. Raises Refused where there is none yet."""
-    own = Embedding.objects.embedded().filter(asset=asset, encoder=row).values_list("vector", flat=True).first()
+    own = stored.of([asset.pk], row).get(asset.pk)
     if own is None:
         why = "could not be read" if asset.status == Asset.Status.FAILED else "is still being analysed; try again soon"
         raise Refused(Code.NOT_SEARCHABLE, f"“{asset.title}” {why}.")
-    return np.asarray(own, dtype=np.float32)
+    return own
 
 
-def combined(unit_vectors: FloatArray) -> FloatArray:
-    """The direction between several: the mean of (n, d) unit vectors, scaled to unit length, (d,) float32."""
-    between: FloatArray = vectors.unit(unit_vectors.mean(axis=0, keepdims=True))[0]
-    return between
+def combined(unit_vectors: FloatArray, weights: Sequence[float]) -> FloatArray:
+    """The direction between several: the weighted sum of (n, d) unit vectors, at unit length, (d,) float32.
+
+    Raises Refused where they cancel each other out.
+    """
+    between = np.asarray(weights, np.float32) @ unit_vectors
+    if np.linalg.norm(between) < 1e-3 * np.abs(weights).sum():
+        raise Refused(Code.INVALID, "These pictures cancel each other out: nothing is left to search for.")
+    whole: FloatArray = vectors.unit(between[None, :])[0]
+    return whole
 
 
 def find_similar(
-    vector: FloatArray,
+    query: FloatArray,
     row: Encoder,
+    wanted: Wanted | None = None,
     *,
-    k: int = DEFAULT_K,
-    among: AssetQuerySet | None = None,
-    but: int | None = None,
+    but: Sequence[int] = (),
 ) -> Answer:
-    """The k assets nearest to a (dimensions,) unit vector by cosine, nearest first.
+    """The k assets nearest to a unit vector, nearest first, as the rules would have it; `but` are left out.
 
-    `among` limits the answer to assets that pass a filter (None: every asset), `but` leaves one asset out. Whenever
-    k such assets exist, k come back.
+    `query` is (dimensions,), or (v, dimensions) for what is nearest to any of several. Whenever k such assets exist,
+    k come back.
     """
-    started = time.perf_counter()
-    wanted = k + (but is not None)
-    how, found = _search(vector, row, wanted, among)
-    found = [(asset_id, distance) for asset_id, distance in found if asset_id != but][:k]
-    return Answer(row.name, how, _hits(found), {"search": (time.perf_counter() - started) * 1000})
+    started, search = (
+        time.perf_counter(),
+        _Search(np.atleast_2d(query), row, wanted or Wanted(), frozenset(but), serving(row)),
+    )
+    hits, how = search.hits()
+    answer = Answer(row.name, how, hits, {"search": _ms_since(started)})
+    telemetry.record(answer)
+    return answer
 
 
-def _search(
-    vector: FloatArray, row: Encoder, k: int, among: AssetQuerySet | None
-) -> tuple[How, list[tuple[int, float]]]:
-    build = IndexBuild.objects.serving(row)
-    if build and build.probes and not _is_selective(among):
-        found = nearest(row, vector, k, through=Through(build, build.probes), among=among)
-        if len(found) == k or len(found) == build.rows:
-            recall = build.recall if k <= MEASURED_K + 1 else None  # one more where an asset is left out
-            return How(exact=False, index=build.kind, probes=build.probes, recall=recall), found
-    return How(exact=True), nearest(row, vector, k, among=among)
+@dataclass
+class _Search:
+    """One search on its way to an answer."""
+
+    queries: FloatArray
+    row: Encoder
+    wanted: Wanted
+    but: frozenset[int]
+    serving: Serving
+
+    def hits(self) -> tuple[list[Hit], How]:
+        """As many as are wanted. More are fetched where rules hide some or one stands for many."""
+        at_work = list(Rule.objects.enabled()) if self.serving.has_rules else []
+        fetched, among = self.wanted.k, self.wanted.among
+        if at_work or self.wanted.collapse:
+            fetched = max(rules.depth(fetched, at_work), 2 * fetched + _SURPLUS)
+        fetched += len(self.but)
+        while True:
+            found, how = self._found(fetched, among)
+            hits = self._ranked(found, at_work)
+            if len(hits) >= self.wanted.k or self._is_all(found, fetched):
+                return self._numbered(hits), how
+            fetched, among = min(_FETCHED_MOST, 4 * fetched), rules.without_hidden(among, at_work)
+
+    def _is_all(self, found: Found, fetched: int) -> bool:
+        """Whether fetching more would bring nothing that is wanted."""
+        return len(found) < fetched or fetched >= _FETCHED_MOST or not self._is_near(found[-1][1])
+
+    def _is_near(self, distance: float) -> bool:
+        least = self.wanted.min_similarity
+        return least is None or self._similarity(distance) >= least
+
+    def _similarity(self, distance: float) -> float:
+        return self.wanted.metric.similarity(distance, self.row.dimensions)
+
+    def _found(self, count: int, among: AssetQuerySet | None) -> tuple[Found, How]:
+        """By the way that was chosen; by the exact one where that falls short."""
+        try:
+            passing = None if among is None else Passing(among)
+        except EmptyResultSet:
+            return [], How(exact=True, metric=self.wanted.metric.name, filters="ranked")
+        chosen = way.choose(self.serving.build, count - len(self.but), self.wanted.metric, passing)
+        found = self._nearest(count, passing, chosen)
+        if chosen.through and len(found) < count:
+            chosen = way.exact(self.wanted.metric, passing)
+            found = self._nearest(count, passing, chosen)
+        return found, chosen.how
+
+    def _nearest(self, count: int, passing: Passing | None, chosen: Way) -> Found:
+        """To any of the queries."""
+        best: dict[int, float] = {}
+        for query in self.queries:
+            for asset_id, distance in nearest.nearest(
+                self.row, query, count, metric=self.wanted.metric, through=chosen.through, passing=passing
+            ):
+                best[asset_id] = min(distance, best.get(asset_id, np.inf))
+        return sorted(best.items(), key=itemgetter(1))[:count]
+
+    def _ranked(self, found: Found, at_work: Sequence[Rule]) -> list[Hit]:
+        hits = self._hits(found)
+        if at_work:
+            prefetch_related_objects([hit.asset for hit in hits], "tags")
+            hits = rules.applied(hits, at_work)
+        if not self.wanted.collapse:
+            return hits
+        return rules.collapsed(hits, stored.of([hit.asset.pk for hit in hits], self.row))
+
+    def _hits(self, found: Found) -> list[Hit]:
+        near = {
+            asset_id: distance for asset_id, distance in found if asset_id not in self.but and self._is_near(distance)
+        }
+        assets = Asset.objects.for_tiles().in_bulk(list(near))
+        return [
+            Hit(0, self._similarity(distance), distance, assets[asset_id])
+            for asset_id, distance in near.items()
+            if asset_id in assets  # not deleted just now
+        ]
+
+    def _numbered(self, hits: Sequence[Hit]) -> list[Hit]:
+        numbered = [replace(hit, rank=rank) for rank, hit in enumerate(hits[: self.wanted.k], start=1)]
+        return calibration.calibrated(numbered, self.row, self.wanted.metric)
 
 
-def _is_selective(among: AssetQuerySet | None) -> bool:
-    return among is not None and among.order_by()[: _FILTERED_EXACT_ROWS + 1].count() <= _FILTERED_EXACT_ROWS
+def _assets(parts: Sequence[Part]) -> list[int]:
+    return [part.asset.pk for part in parts if part.asset]
 
 
-def nearest(
-    row: Encoder,
-    vector: FloatArray,
-    k: int,
-    *,
-    through: Through | None = None,
-    among: AssetQuerySet | None = None,
-) -> list[tuple[int, float]]:
-    """(asset id, cosine distance) of the k nearest, nearest first; exact unless `through` names an index."""
-    embedded = Embedding.objects.embedded().filter(encoder=row)
-    if among is not None:
-        embedded = embedded.filter(asset__in=among.order_by())
-    if through:
-        embedded = embedded.exclude(asset=-through.build.pk)  # the condition that lets the planner use this build
-    stored = Cast("vector", HalfVectorField(dimensions=row.dimensions))
-    ranked = embedded.annotate(distance=CosineDistance(stored, Value(vectors.to_text(vector)))).order_by("distance")
-    with transaction.atomic():
-        if through:
-            _set_scan(through.probes, iterate=among is not None)
-        found = list(ranked.values_list("asset_id", "distance")[:k])
-    return sorted(found, key=itemgetter(1))  # an iterated scan comes in almost, not quite, the right order
-
-
-def _set_scan(probes: int, *, iterate: bool) -> None:
-    """How ivfflat scans, until the transaction ends. Iterating goes on to further lists while filters reject rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('ivfflat.probes', %s, true), set_config('ivfflat.iterative_scan', %s, true)",
-            [str(probes), "relaxed_order" if iterate else "off"],
-        )
-
-
-def _hits(found: Sequence[tuple[int, float]]) -> list[Hit]:
-    assets = Asset.objects.for_display().in_bulk([asset_id for asset_id, _ in found])
-    known = [(assets[asset_id], distance) for asset_id, distance in found if asset_id in assets]
-    return [
-        Hit(rank, similarity=1 - distance, distance=distance, asset=asset)
-        for rank, (asset, distance) in enumerate(known, start=1)
-    ]
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

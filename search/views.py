@@ -1,12 +1,10 @@
 """Pages of searching."""
 
-import hashlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -28,9 +26,11 @@ from gallery.web import (
     respond,
 )
 from search import pipeline, query, tasks
+from search.answers import Answer
 from search.context import DISMISSED
 from search.forms import SearchForm
-from search.query import Answer
+from search.pictures import Picture
+from search.query import Part, Wanted
 
 #: Newest assets offered to start from.
 _OFFERED = 12
@@ -65,6 +65,8 @@ def search(request: Request) -> HttpResponse:
     found = _find(request, form, chosen) if request.method == "POST" or form.has_query else Found()
     carried = _carried(form, chosen)
     context = {"form": form, "filter": chosen, "found": found, "carried": carried}
+    if found.answer:
+        context["serving_encoder"] = found.answer.encoder
     if not is_fragment(request):
         context |= {**names_offered(), "newest": _newest(request)}
     response = respond(request, "search/search.html", "search/_results.html", context, status=found.status)
@@ -72,25 +74,20 @@ def search(request: Request) -> HttpResponse:
 
 
 def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
-    found, among = Found(), chosen.matching() if chosen.is_narrowing else None
+    found = Found()
     try:
         form.check()
+        wanted = form.wanted(chosen.matching() if chosen.is_narrowing else None)
         if image := form.cleaned_data["image"]:
-            found.sha256 = _sha256(image)
-            [found.answer] = query.like_pictures([image], k=form.cleaned_data["k"], among=among)
+            picture = Picture(image, turned=form.cleaned_data["turned"])
+            [found.answer] = query.like_each([Part(picture)], wanted)
+            found.sha256 = picture.sha256
         else:
             found.asset = get_readable_asset(request, form.cleaned_data["asset"])
-            found.answer = query.like_asset(found.asset, k=form.cleaned_data["k"], among=among)
+            [found.answer] = query.like_each([Part(Picture(found.asset, turned=form.cleaned_data["turned"]))], wanted)
     except Refused as refused:
         found.refused = refused
     return found
-
-
-def _sha256(image: UploadedFile[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in image.chunks():
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _marked(response: HttpResponse, found: Found) -> HttpResponse:
@@ -101,12 +98,8 @@ def _marked(response: HttpResponse, found: Found) -> HttpResponse:
 
 
 def _carried(form: SearchForm, chosen: AssetFilter) -> str:
-    """How many and the filters, where they are not as they are anyway, as links carry them on."""
-    wrong = {*form.errors, *chosen.form.errors}
-    given = {name: form.data[name] for name in ["k", *chosen.filters] if form.data.get(name) and name not in wrong}
-    if given.get("k") == str(query.DEFAULT_K):
-        del given["k"]
-    return urlencode(given)
+    """The options and the filters, where they are not as they are anyway, as links carry them on."""
+    return "&".join(filter(None, [urlencode(form.options), chosen.query(without=chosen.errors)]))
 
 
 def _address(found: Found, carried: str) -> str:
@@ -134,7 +127,7 @@ def similar(request: Request, asset_id: int) -> HttpResponse:
     found = Found(asset)
     if asset.status != Asset.Status.PENDING:
         try:
-            found.answer = query.like_asset(asset, k=_ON_ASSET_PAGE)
+            found.answer = query.like_asset(asset, Wanted(k=_ON_ASSET_PAGE))
         except Refused as refused:
             found.refused = refused
     response = render(request, "search/_similar.html", {"found": found}, status=found.status)

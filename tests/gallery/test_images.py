@@ -41,6 +41,36 @@ def test_renditions_fit_their_sizes(tmp_path):
     assert opened(rendered.thumbnail).size == (512, 256)
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF"])
+@pytest.mark.parametrize("size", [(300, 200), (2000, 1000)])
+def test_preview_alone_is_the_same_to_the_byte(tmp_path, format, size):
+    rendered = render(tmp_path, encoded(drawn(1, size), format))
+    assert images.render_preview(tmp_path / "upload", max_pixels=PLENTY) == rendered.preview
+
+
+def test_preview_alone_is_refused_for_the_same_reasons(tmp_path):
+    (tmp_path / "upload").write_bytes(encoded(drawn(1, (300, 200))))
+    with pytest.raises(Refused) as refused:
+        images.render_preview(tmp_path / "upload", max_pixels=59_999)
+    assert refused.value.code == Code.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((3300, 2200), (1650, 1100)),
+        ((2200, 3300), (1100, 1650)),
+        ((3100, 2000), (3100, 2000)),  # at half of that it would fall short of the preview
+        ((3400, 1), (3400, 1)),
+    ],
+)
+def test_large_jpeg_is_scaled_while_decoded_whatever_its_shape(tmp_path, monkeypatch, size, decoded):
+    seen = []
+    monkeypatch.setattr(images.ImageOps, "exif_transpose", lambda image, in_place: seen.append(image.size))
+    render(tmp_path, encoded(Image.new("RGB", size)))
+    assert seen == [decoded]
+
+
 def test_small_pictures_are_not_enlarged(tmp_path):
     rendered = render(tmp_path, encoded(drawn(1, (40, 30))))
     assert opened(rendered.preview).size == opened(rendered.thumbnail).size == (40, 30)

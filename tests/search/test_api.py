@@ -35,7 +35,10 @@ def assert_error(response, status, code):
 def test_stored_picture_is_its_own_first_hit(api, embedded, picture):
     answer = search(api, image=picture(3), k=3).json()
     assert answer["encoder"] == "descriptor"
-    assert answer["search"] == {"exact": True, "index": None, "probes": None, "recall": None}
+    assert answer["search"] == {
+        "exact": True, "metric": "cosine", "index": None, "probes": None, "ef_search": None, "candidates": None,
+        "recall": None, "filters": None,
+    }  # fmt: skip
     assert set(answer["took_ms"]) == {"encode", "search"}
     assert [hit["rank"] for hit in answer["results"]] == [1, 2, 3]
     first = answer["results"][0]
@@ -91,7 +94,15 @@ def test_pending_asset_cannot_be_searched_with_yet(api, encoder, asset):
         {"asset": 1, "collection": 999},
         {"asset": 1, "status": "odd"},
         {"asset": {"a": 1}},
-        {"asset": 1, "q": ["a"]},
+        {"asset": 1, "created_from": "yesterday"},
+        {"asset": 1, "metric": "manhattan"},
+        {"asset": 1, "min_similarity": 2},
+        {"asset": 1, "weight": [1]},
+        {"asset": [1, 2], "mode": "combined", "weight": [1]},
+        {"asset": 1, "crop": "0,0,1"},
+        {"asset": 1, "crop": [0, 0, 2, 1]},
+        {"asset": [1, 2], "turned": True},
+        {"asset": list(range(1, 22))},
     ],
 )
 def test_bad_search_is_refused(api, encoder, fields):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django_q.models import OrmQ, Schedule
@@ -6,7 +7,9 @@ from gallery.models import Asset
 from gallery.uploads import store_upload
 from search import encoders, index, pipeline, tasks
 from search.encoders import EncoderSpec, EncoderUnavailable
-from search.models import Embedding, Encoder, IndexBuild
+from search.metrics import METRICS
+from search.models import Embedding, Encoder, IndexBuild, RecentQuery
+from tests.search.vectors import filled_with, random_vectors
 
 
 def queued():
@@ -66,11 +69,10 @@ def test_drains_do_not_pile_up(encoder, asset):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_failed_build_is_not_tried_again_at_once(colour_encoder, flat, settings, monkeypatch):
+def test_failed_build_is_not_tried_again_at_once(colour_encoder, user, settings, monkeypatch):
     settings.INDEX_MIN_ROWS = 50
-    for i in range(51):
-        flat(5 * i, 255 - 5 * i, (i * 37) % 256)
-    monkeypatch.setattr(index, "_tune", lambda made: 1 / 0)
+    filled_with(random_vectors(51, 4), colour_encoder, user)
+    monkeypatch.setattr(index, "_create", lambda made: 1 / 0)
     tasks.sweep()
     tasks.sweep()
     assert IndexBuild.objects.filter(state="failed").count() == 1
@@ -99,12 +101,33 @@ def test_encoder_that_cannot_be_loaded_fails_no_task_and_loses_nothing(encoder, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sweep_builds_an_index_when_it_pays(colour_encoder, flat, settings):
-    settings.INDEX_MIN_ROWS = 50
-    for i in range(51):
-        flat(5 * i, 255 - 5 * i, (i * 37) % 256)
+def test_sweep_builds_an_index_when_it_pays_and_calibrates(user):
+    row = Encoder.objects.create(name="made", revision="1", dimensions=64, preprocessing=1)
+    row.activate()
+    filled_with(random_vectors(1000, 64), row, user)
+    tasks._keep_index(row)
+    built = IndexBuild.objects.serving(row)
+    try:
+        assert built.rows == 1000
+    finally:
+        index._drop(built)
+
+
+def test_sweep_forgets_all_but_the_most_recent_queries(colour_encoder, monkeypatch):
+    monkeypatch.setattr(tasks, "_QUERIES_KEPT", 3)
+    vector = np.array([1, 0, 0, 0], np.float32)
+    made = [RecentQuery.objects.create(encoder=colour_encoder, vector=vector) for _ in range(5)]
     tasks.sweep()
-    assert IndexBuild.objects.serving(colour_encoder).rows == 51
+    assert list(RecentQuery.objects.order_by("pk")) == made[2:]
+    tasks.sweep()
+    assert RecentQuery.objects.count() == 3
+
+
+def test_sweep_calibrates_once_there_are_enough(colour_encoder, user):
+    filled_with(random_vectors(60, 4), colour_encoder, user)
+    Asset.objects.update(status=Asset.Status.READY)
+    tasks.sweep()
+    assert set(colour_encoder.calibrations.values_list("metric", flat=True)) == set(METRICS)
 
 
 class TestPrepare:

@@ -3,26 +3,43 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from search import index
+from search import index, kinds
 from search.index import BuildFailed
-from search.models import Encoder
+from search.models import Encoder, IndexBuild
 
 
 class Command(BaseCommand):
     help = "Build the index of the encoder that serves, measure it, and let it take over. Searches go on meanwhile."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--lists", type=int, help="Lists of the ivfflat index; by default fit to the rows.")
+        parser.add_argument(
+            "--kind",
+            choices=kinds.NAMES,
+            help="From now on for this encoder; by default as chosen before, or else INDEX_KIND. "
+            "exact: no index, every vector is compared.",
+        )
+        parser.add_argument("--lists", type=int, help="Lists of an ivfflat index; by default fit to the rows.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         row = Encoder.objects.active()
         if row is None:
             raise CommandError("No encoder serves yet. Run manage.py prepare.")
+        parameters = {"lists": options["lists"]} if options["lists"] else None
         try:
-            built = index.build(row, lists=options["lists"])
+            built = index.build(row, kind=options["kind"], parameters=parameters)
         except BuildFailed as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            f"{built.kind} over {built.rows} embeddings: {built.lists} lists, {built.probes} probes, "
-            f"recall@10 {built.recall:.3f}"
-        )
+        self.stdout.write(_told(built) if built else "No index: every search compares every vector.")
+
+
+def _told(built: IndexBuild) -> str:
+    assert built.tuned is not None  # noqa: S101 (it serves)
+    step = built.tuned.steps[0]
+    searched = f"{kinds.get(built.kind).breadth} {step.breadth}"
+    if step.candidates is not None:
+        searched += f", candidates {step.candidates}"
+    made_with = ", ".join(f"{name} {value}" for name, value in built.parameters.items())
+    return (
+        f"{built.kind} over {built.rows} embeddings: {made_with}, {searched}; "
+        f"recall@10 {built.recall:.3f}, {step.p50_ms:.2f} ms"
+    )

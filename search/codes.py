@@ -1,0 +1,125 @@
+"""Compact codes of vectors: fitted on the gallery's own, made for what is stored and for what comes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from search import kinds, stored, wire
+from search.kinds import Coarse, Plan
+from search.models import Encoder, IndexBuild, Projection
+from search.stored import Ids
+from search.vectors import FloatArray
+
+#: Vectors that a projection is learned from: some hundred for each of its dimensions.
+_SAMPLE = 50_000
+
+_INSERT = (
+    "INSERT INTO search_code (build_id, asset_id, {column}) VALUES (%s, %s, %b::{type}) "
+    "ON CONFLICT (asset_id, build_id) DO UPDATE SET {column} = EXCLUDED.{column}"
+)
+_COPY = "COPY search_code (build_id, asset_id, {column}) FROM STDIN (FORMAT binary)"
+_UNCODED = """
+    SELECT asset_id FROM search_embedding AS mine WHERE encoder_id = %s AND vector IS NOT NULL
+    AND NOT EXISTS (SELECT FROM search_code WHERE search_code.asset_id = mine.asset_id AND build_id = %s)
+"""
+
+
+@lru_cache(maxsize=4)
+def projection(build_id: int) -> kinds.Projection:
+    """How the build makes codes; a build's never changes. Raises Projection.DoesNotExist."""
+    return kinds.Projection.from_bytes(bytes(Projection.objects.get(pk=build_id).data))
+
+
+def for_query(kind: Coarse, plan: Plan, vector: FloatArray) -> wire.Wire:
+    """A (d,) vector's code, as the server reads it."""
+    return _to_wire(kind, plan, kind.encode(projection(plan.build_id), vector[None, :])[0])
+
+
+def make(build: IndexBuild, kind: Coarse) -> None:
+    """Fit the build's projection, and code all that is stored.
+
+    What is embedded meanwhile is seen to by `complete`, what is embedded later by `add`.
+    """
+    _, sample = stored.sample(build.encoder, _SAMPLE)
+    fitted = kind.fit(sample, build.parameters["size"])
+    for ids, vectors in stored.pages(build.encoder):
+        _copy_in(kind, build.plan, ids, kind.encode(fitted, vectors))
+    Projection.objects.create(build=build, data=fitted.to_bytes())
+
+
+def complete(build: IndexBuild, kind: Coarse) -> None:
+    """Code what was embedded by someone who did not know of the build yet.
+
+    To be called when every transaction that began before the projection was stored has ended.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_UNCODED, [build.encoder_id, build.pk])
+        missing = {asset_id for (asset_id,) in cursor.fetchall()}
+    if not missing:
+        return
+    for ids, vectors in stored.pages(build.encoder):
+        wanted = [place for place, asset_id in enumerate(ids.tolist()) if asset_id in missing]
+        if wanted:
+            _insert(kind, build.plan, ids[wanted], vectors[wanted])
+
+
+def add(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
+    """Code vectors by asset id, for each build of the encoder that has codes; in the caller's transaction."""
+    for build in IndexBuild.objects.coded(row) if embedded else []:
+        kind = kinds.get(build.kind)
+        if isinstance(kind, Coarse):
+            with suppress(Projection.DoesNotExist):  # replaced just now: nobody needs them any more
+                _insert(kind, build.plan, np.array(list(embedded)), np.stack(list(embedded.values())))
+
+
+def _insert(kind: Coarse, plan: Plan, ids: Ids, vectors: FloatArray) -> None:
+    statement = _INSERT.format(column=kind.column, type=kind.code_type(plan))
+    with wire.cursor() as cursor:
+        cursor.executemany(
+            statement.encode(),
+            [(plan.build_id, asset_id, code) for asset_id, code in _coded(kind, plan, ids, vectors)],
+        )
+
+
+def _coded(kind: Coarse, plan: Plan, ids: Ids, vectors: FloatArray) -> Iterator[tuple[int, wire.Wire]]:
+    made = kind.encode(projection(plan.build_id), vectors)
+    for asset_id, code in zip(ids.tolist(), made, strict=True):
+        yield asset_id, _to_wire(kind, plan, code)
+
+
+def _to_wire(kind: Coarse, plan: Plan, code: NDArray[Any]) -> wire.Wire:
+    return wire.halfvec(code) if code.dtype == np.float16 else wire.bits(code, plan.parameters["size"])
+
+
+def _copy_in(kind: Coarse, plan: Plan, ids: Ids, made: NDArray[Any]) -> None:
+    table = np.zeros(len(ids), _record(made))
+    table["fields"] = 3
+    table["build_bytes"] = table["asset_bytes"] = 8
+    table["build"], table["asset"] = plan.build_id, ids
+    table["code_bytes"] = table.dtype["length"].itemsize + table.dtype["code"].itemsize
+    # halfvec: dimensions and 16 unused bits; varbit: the number of bits
+    table["length"] = plan.parameters["size"] << 16 if made.dtype == np.float16 else plan.parameters["size"]
+    table["code"] = made
+    with wire.cursor() as cursor, cursor.copy(_COPY.format(column=kind.column).encode()) as copy:
+        copy.write(wire.COPY_HEADER + table.tobytes() + wire.COPY_TRAILER)
+
+
+def _record(made: NDArray[Any]) -> np.dtype[Any]:
+    """A row of COPY's binary format: the number of fields, then each field's length and value."""
+    return np.dtype(
+        [
+            ("fields", ">i2"),
+            ("build_bytes", ">i4"),
+            ("build", ">i8"),
+            ("asset_bytes", ">i4"),
+            ("asset", ">i8"),
+            ("code_bytes", ">i4"),
+            ("length", ">u4"),
+            ("code", made.dtype.newbyteorder(">"), (made.shape[1],)),
+        ]
+    )

@@ -1,0 +1,83 @@
+"""What a kind of index is asked for."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+Parameters = dict[str, int]
+
+#: pgvector's advice is 1,000 rows a list; below 30 or so, k-means has too little to learn a centre from.
+ROWS_A_LIST = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One build of an index."""
+
+    build_id: int
+    encoder_id: int
+    dimensions: int
+    index_name: str
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard an index looks: its breadth (lists probed, or ef_search), and how many candidates it ranks in full."""
+
+    breadth: int
+    candidates: int | None = None
+
+
+class Kind(Protocol):
+    name: str
+    #: What pgvector calls the breadth of a scan.
+    breadth: str
+
+    def parameters(self, rows: int, dimensions: int) -> Parameters:
+        """What to build with, over so many rows."""
+
+    def memory_mb(self, plan: Plan) -> int:
+        """maintenance_work_mem that building takes."""
+
+    def create_index(self, plan: Plan) -> str:
+        """The statement that builds it."""
+
+    def breadths(self, plan: Plan) -> list[int]:
+        """What to try, ascending."""
+
+    def settings(self, effort: Effort) -> dict[str, str]:
+        """Of Postgres, while searching."""
+
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
+        """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector.
+
+        `passes` is a condition on {asset}, which stands for the asset's id.
+        """
+
+
+def lists_for(rows: int) -> int:
+    """How many lists an ivfflat index over so many rows should have: their square root, at least 50 rows each.
+
+    At a million that is pgvector's rows / 1000; below, it measures better: 13,503 rows in 13 lists of a thousand take
+    as long to search as 116 lists' 20 nearest.
+    """
+    return max(1, min(round(math.sqrt(rows)), rows // ROWS_A_LIST))
+
+
+def ladder(most: int) -> list[int]:
+    """Each number up to eight, then in steps of a quarter, and the most last."""
+    steps = [1]
+    while steps[-1] < most:
+        steps.append(min(most, max(steps[-1] + 1, round(steps[-1] * 1.25))))
+    return steps
+
+
+def kmeans_memory_mb(lists: int, dimensions: int, bytes_a_dimension: float) -> int:
+    """What pgvector's k-means (Elkan's) holds: samples, a lower bound for each of them and each list, and centres.
+
+    Source: pgvector 0.8, src/ivfkmeans.c; a third on top for what else a build needs.
+    """
+    samples = max(10_000, 50 * lists)
+    held = samples * dimensions * bytes_a_dimension + 4 * lists * (samples + lists + 2 * dimensions)
+    return max(64, math.ceil(held * 4 / 3 / 1_000_000))

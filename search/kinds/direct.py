@@ -1,0 +1,72 @@
+"""Indexes over the full vectors."""
+
+from search.kinds.base import Effort, Parameters, Plan, kmeans_memory_mb, ladder, lists_for
+
+#: An index belongs to its encoder, and to its own build. No asset has a negative id, so the second condition holds for
+#: every row; but the planner uses an index only for a query that states its condition. So a query that names a build
+#: can use that index and no other, and one that names none is exact.
+_OWN = "encoder_id = {plan.encoder_id} AND asset_id <> -{plan.build_id}"
+
+_CREATE = (
+    "CREATE INDEX CONCURRENTLY {plan.index_name} ON search_embedding "
+    "USING {method} ((vector::halfvec({plan.dimensions})) halfvec_cosine_ops) WITH ({options}) WHERE " + _OWN
+)
+
+_CANDIDATES = (
+    "SELECT asset_id, vector FROM search_embedding WHERE " + _OWN + "{passes} "
+    "ORDER BY (vector::halfvec({plan.dimensions})) <=> q.vector LIMIT {k}"
+)
+
+
+def _candidates(plan: Plan, k: int, passes: str) -> str:
+    return _CANDIDATES.format(plan=plan, k=k, passes=passes.format(asset="search_embedding.asset_id"))
+
+
+class Ivfflat:
+    """Vectors in lists around centres that k-means found; the lists nearest to the query are searched."""
+
+    name, breadth = "ivfflat", "probes"
+
+    def parameters(self, rows: int, dimensions: int) -> Parameters:
+        return {"lists": lists_for(rows)}
+
+    def memory_mb(self, plan: Plan) -> int:
+        return kmeans_memory_mb(plan.parameters["lists"], plan.dimensions, 2)
+
+    def create_index(self, plan: Plan) -> str:
+        return _CREATE.format(plan=plan, method="ivfflat", options=f"lists = {plan.parameters['lists']}")
+
+    def breadths(self, plan: Plan) -> list[int]:
+        return ladder(plan.parameters["lists"])
+
+    def settings(self, effort: Effort) -> dict[str, str]:
+        return {"ivfflat.probes": str(effort.breadth), "ivfflat.iterative_scan": "relaxed_order"}
+
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
+        return _candidates(plan, k, passes)
+
+
+class Hnsw:
+    """A graph of near neighbours in layers (Malkov and Yashunin, 2016). Takes longer to build than the others."""
+
+    name, breadth = "hnsw", "ef_search"
+
+    def parameters(self, rows: int, dimensions: int) -> Parameters:
+        return {"m": 16, "ef_construction": 64}
+
+    def memory_mb(self, plan: Plan) -> int:
+        """The whole graph should fit, or building takes many times as long; but a machine has only so much."""
+        return 3000
+
+    def create_index(self, plan: Plan) -> str:
+        options = ", ".join(f"{name} = {value}" for name, value in plan.parameters.items())
+        return _CREATE.format(plan=plan, method="hnsw", options=options)
+
+    def breadths(self, plan: Plan) -> list[int]:
+        return [10, 20, 40, 60, 80, 120, 200, 300, 450, 700, 1000]
+
+    def settings(self, effort: Effort) -> dict[str, str]:
+        return {"hnsw.ef_search": str(effort.breadth), "hnsw.iterative_scan": "relaxed_order"}
+
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
+        return _candidates(plan, k, passes)

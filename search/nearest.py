@@ -1,0 +1,140 @@
+"""The k nearest by one statement and one round trip."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from gallery.models import AssetQuerySet
+from search import codes, kinds, wire
+from search.kinds import Coarse, Effort
+from search.metrics import COSINE, Metric
+from search.models import Encoder, IndexBuild
+from search.vectors import FloatArray
+
+Found = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Through:
+    """An index to search through, and how hard."""
+
+    build: IndexBuild
+    effort: Effort
+
+
+@dataclass(frozen=True)
+class Statement:
+    sql: str
+    parameters: Sequence[Any]
+    #: Whether it will be asked again with other vectors, so that its plan is worth keeping.
+    recurs: bool
+
+
+#: Every asset's vector, or that of every asset that passes.
+_ALL = (
+    "SELECT asset_id, vector::halfvec({dimensions}) {operator} %b::halfvec({dimensions}) AS distance "
+    "FROM search_embedding WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
+)
+_PASSING = (
+    "WITH passing AS MATERIALIZED ({among}) "
+    "SELECT asset_id, vector::halfvec({dimensions}) {operator} %b::halfvec({dimensions}) AS distance "
+    "FROM search_embedding JOIN passing ON passing.id = asset_id "
+    "WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
+)
+#: The settings hold until the statement's end. OFFSET 0 keeps the planner from taking the query apart: the index is
+#: scanned when the settings are made, and once for the one query that there is.
+_THROUGH = (
+    "SELECT near.asset_id, near.vector::halfvec({dimensions}) {operator} q.vector AS distance "
+    "FROM (SELECT {settings}, {query} OFFSET 0) q CROSS JOIN LATERAL ({candidates}) near "
+    "ORDER BY distance LIMIT {k}"
+)
+#: OFFSET 0 again: as a join, the planner might choose to fetch all that pass and sort them.
+_PASSES = " AND EXISTS (SELECT FROM ({among}) passing WHERE passing.id = {{asset}} OFFSET 0)"
+
+
+class Passing:
+    """The assets that pass filters, as SQL: made once, for what is asked of them on the way to an answer.
+
+    Values are written into it, so that the planner knows them. Raises EmptyResultSet where Django knows that nothing
+    passes.
+    """
+
+    def __init__(self, among: AssetQuerySet) -> None:
+        sql, values = among.order_by().values("id").query.sql_with_params()
+        connection.ensure_connection()
+        written = psycopg.ClientCursor(connection.connection).mogrify(sql, values)
+        self.sql = written.replace("%", "%%")  # it becomes a part of statements that have placeholders
+
+    def count(self, most: int) -> int:
+        """How many, up to a number."""
+        [(count,)] = wire.rows(f"SELECT count(*) FROM (SELECT FROM ({self.sql}) a LIMIT {most}) b", prepare=False)
+        return int(count)
+
+    def estimate(self) -> int:
+        """How many, as Postgres' statistics have it: counting half a million takes longer than a search."""
+        [(line,)] = wire.rows(f"EXPLAIN (FORMAT json) {self.sql}", prepare=False)
+        [plan] = line if isinstance(line, list) else json.loads(line)
+        return int(plan["Plan"]["Plan Rows"])
+
+
+def nearest(
+    row: Encoder,
+    vector: FloatArray,
+    k: int,
+    *,
+    metric: Metric = COSINE,
+    through: Through | None = None,
+    passing: Passing | None = None,
+) -> Found:
+    """(asset id, distance) of the k nearest to a (dimensions,) unit vector, nearest first; exact unless `through`."""
+    asked = statement(row, vector, k, metric=metric, through=through, passing=passing)
+    found = wire.rows(asked.sql, asked.parameters, prepare=None if asked.recurs else False)
+    return sorted(found, key=itemgetter(1))
+
+
+def statement(
+    row: Encoder,
+    vector: FloatArray,
+    k: int,
+    *,
+    metric: Metric = COSINE,
+    through: Through | None = None,
+    passing: Passing | None = None,
+) -> Statement:
+    asked = {"encoder": row.pk, "dimensions": row.dimensions, "operator": metric.operator, "k": k}
+    if through:
+        return _through(through, vector, asked, passing)
+    if passing is None:
+        return Statement(_ALL.format(**asked), [wire.halfvec(vector)], recurs=True)
+    return Statement(_PASSING.format(among=passing.sql, **asked), [wire.halfvec(vector)], recurs=False)
+
+
+def _through(through: Through, vector: FloatArray, asked: dict[str, Any], passing: Passing | None) -> Statement:
+    plan, kind = through.build.plan, kinds.get(through.build.kind)
+    queries, parameters = [f"%b::halfvec({plan.dimensions}) AS vector"], [wire.halfvec(vector)]
+    if isinstance(kind, Coarse):
+        queries.append(f"%b::{kind.code_type(plan)} AS code")
+        parameters.append(codes.for_query(kind, plan, vector))
+    settings = [f"set_config('{name}', '{value}', true)" for name, value in kind.settings(through.effort).items()]
+    passes = "" if passing is None else _PASSES.format(among=_braced(passing.sql))
+    sql = _THROUGH.format(
+        settings=", ".join(settings),
+        query=", ".join(queries),
+        candidates=kind.candidates(plan, through.effort, asked["k"], passes),
+        **asked,
+    )
+    return Statement(sql, parameters, recurs=passing is None)
+
+
+def _braced(sql: str) -> str:
+    return sql.replace("{", "{{").replace("}", "}}")
+
+
+def plan_of(asked: Statement) -> str:
+    """How Postgres would go about it."""
+    return "\n".join(line for (line,) in wire.rows(f"EXPLAIN {asked.sql}", asked.parameters, prepare=False))

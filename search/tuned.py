@@ -1,0 +1,70 @@
+"""What an index was tuned to: how hard to look for how deep a search, and from which filters on not at all."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from search.kinds import Effort
+
+
+@dataclass(frozen=True)
+class Step:
+    """An effort, and what it was measured to find and to cost.
+
+    It serves searches whose k-th nearest is within the `depth` nearest of all: those for `depth` hits, or for fewer
+    under a filter that passes a part of the assets.
+    """
+
+    depth: int
+    breadth: int
+    candidates: int | None
+    recall: float
+    p50_ms: float
+    #: Of ten hits under a filter that passes so many that they are within the depth.
+    recall_filtered: float | None = None
+    filtered_ms: float | None = None
+
+    def effort(self, passing: float = 1.0) -> Effort:
+        """For a search of which so large a share of all assets passes the filters."""
+        if self.candidates is None or passing == 1:
+            return Effort(self.breadth, self.candidates)
+        # of so many candidates as many pass; half as many again and some more, since that varies
+        return Effort(self.breadth, math.ceil(1.5 * self.candidates * passing) + 10)
+
+
+@dataclass(frozen=True)
+class ExactCost:
+    """What ranking every asset that passes a filter was measured to take: a time for each, and one for all."""
+
+    base_ms: float
+    row_ms: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    steps: tuple[Step, ...]
+    exact: ExactCost
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(tuple(Step(**step) for step in data["steps"]), ExactCost(**data["exact"]))
+
+    def step(self, depth: float) -> Step | None:
+        """The least that serves so deep a search; None where it is too deep for the index."""
+        return next((step for step in self.steps if step.depth >= depth), None)
+
+    def exact_up_to(self, k: int, rows: int) -> int:
+        """The number of assets passing a filter up to which ranking them all is measured to be faster.
+
+        With n of `rows` passing, the k-th of them is about the (k * rows / n)-th of all. A step serves from
+        n = k * rows / depth on, and is faster from where ranking n assets takes longer than it does.
+        """
+        limits = [
+            max(k * rows / step.depth, (step.filtered_ms - self.exact.base_ms) / self.exact.row_ms)
+            for step in self.steps
+            if step.filtered_ms is not None
+        ]
+        return round(min([rows, *limits]))

@@ -1,0 +1,294 @@
+"""How well and how fast an index finds: measured against exact search, by the statements that searches use."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db.models import BooleanField, F
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Mod
+from numpy.typing import NDArray
+
+from gallery.models import Asset
+from search import kinds, stored
+from search.kinds import Coarse, Effort
+from search.kinds.coarse import LEAST_CANDIDATES, MOST_CANDIDATES
+from search.metrics import recall_at_k
+from search.models import Encoder, IndexBuild, Measurement, RecentQuery
+from search.nearest import Passing, Through, nearest
+from search.stored import Ids
+from search.tuned import ExactCost, Step, Tuning
+from search.vectors import FloatArray
+
+#: Hits by which recall is commonly compared, and for which an answer states it.
+MEASURED_K = 10
+#: How deep searches may go: for as many hits, or for ten under a filter that passes ten of so many.
+_DEPTHS = (MEASURED_K, 20, 50, 100, 200, 500, 1000)
+#: Stored vectors, and recent queries, that an index is measured with.
+_SAMPLED, _RECENT = 200, 100
+#: Deeper searches take longer and yield more hits each, so that fewer queries say as much.
+_FOR_DEEP = 40
+#: Fewer recent queries than this say too little.
+_RECENT_LEAST = 20
+#: Efforts beyond the first sufficient one that are timed: a broader scan of fewer candidates may be faster.
+_FURTHER = 2
+#: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
+_EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries, and what is nearest to each in truth."""
+
+    vectors: FloatArray
+    #: Stored vectors come first: each is an asset's, which is left out of its own answer. 0 for others.
+    assets: Ids
+    #: (n, 2 * deepest) ids, nearest first; -1 where there are no more.
+    truth: Ids
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def first(self, count: int) -> "Questions":
+        return Questions(self.vectors[:count], self.assets[:count], self.truth[:count])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What searching with an effort came to."""
+
+    effort: Effort
+    recall: float
+    recall_recent: float | None
+    p50_ms: float
+
+    @property
+    def reaches(self) -> bool:
+        """Whether both kinds of queries were answered as well as was asked."""
+        worst = self.recall if self.recall_recent is None else min(self.recall, self.recall_recent)
+        return worst >= settings.SEARCH_TARGET_RECALL
+
+
+# --- queries, and the truth of them -----------------------------------------------------------------------------
+
+
+def questions(row: Encoder, rows: int) -> Questions:
+    """Stored vectors drawn at random, and the most recent queries, with their true neighbours."""
+    assets, drawn = stored.sample(row, _SAMPLED)
+    recent = np.array([np.asarray(vector) for vector in _recent(row)], np.float32).reshape(-1, row.dimensions)
+    vectors = np.concatenate([drawn, recent])
+    own = np.concatenate([assets, np.zeros(len(recent), np.int64)])
+    return Questions(vectors, own, true_neighbours(row, vectors, own, 2 * max(depths(rows))))
+
+
+def _recent(row: Encoder) -> Iterable[Any]:
+    return RecentQuery.objects.filter(encoder=row).order_by("-id").values_list("vector", flat=True)[:_RECENT]
+
+
+def depths(rows: int) -> list[int]:
+    return [depth for depth in _DEPTHS if depth == MEASURED_K or depth <= rows // 2]
+
+
+def true_neighbours(row: Encoder, vectors: FloatArray, own: Ids, count: int) -> Ids:
+    """Asset ids of the `count` nearest by cosine to (n, d) unit vectors, nearest first, (n, count) int64.
+
+    `own` has the id of the asset that each vector is of, to be left out; -1 fills up where there are too few. All
+    stored vectors pass through memory once, however many queries there are.
+    """
+    best = np.full((len(vectors), 0), -np.inf, np.float32)
+    nearest_ids = np.full((len(vectors), 0), -1, np.int64)
+    for ids, page in stored.pages(row):
+        scores = vectors @ page.T / np.linalg.norm(page, axis=1)
+        scores[own[:, None] == ids[None, :]] = -np.inf
+        best = np.concatenate([best, scores], axis=1)
+        nearest_ids = np.concatenate([nearest_ids, np.broadcast_to(ids, scores.shape)], axis=1)
+        if best.shape[1] > count:
+            kept = np.argpartition(-best, count - 1, axis=1)[:, :count]
+            best, nearest_ids = np.take_along_axis(best, kept, 1), np.take_along_axis(nearest_ids, kept, 1)
+    order = np.argsort(-best, axis=1, kind="stable")
+    best, nearest_ids = np.take_along_axis(best, order, 1), np.take_along_axis(nearest_ids, order, 1)
+    return np.where(np.isfinite(best), nearest_ids, -1)
+
+
+# --- trying ------------------------------------------------------------------------------------------------------
+
+
+def tried(
+    build: IndexBuild,
+    effort: Effort,
+    asked: Questions,
+    k: int,
+    *,
+    passing: Passing | None = None,
+    passes: Callable[[Ids], NDArray[np.bool_]] = lambda ids: ids >= 0,
+) -> Trial:
+    """Search for the k nearest of those that pass, and compare."""
+    recalls, took = [], []
+    for vector, own, truth in zip(asked.vectors, asked.assets.tolist(), asked.truth, strict=True):
+        relevant = set(truth[(truth >= 0) & passes(truth)][:k].tolist())
+        started = time.perf_counter()
+        found = nearest(build.encoder, vector, k + bool(own), through=Through(build, effort), passing=passing)
+        took.append((time.perf_counter() - started) * 1000)
+        recalls.append(recall_at_k([asset_id for asset_id, _ in found if asset_id != own][:k], relevant))
+    drawn = np.array(recalls)[asked.assets > 0]
+    recent = np.array(recalls)[asked.assets == 0]
+    return Trial(
+        effort,
+        recall=float(drawn.mean()),
+        recall_recent=float(recent.mean()) if len(recent) >= _RECENT_LEAST else None,
+        p50_ms=float(np.median(took)),
+    )
+
+
+def tune(build: IndexBuild) -> tuple[Tuning, list[Trial]]:
+    """The least efforts that reach the target, for each depth to which the index is of use; and all trials for ten."""
+    asked, exact_ms = questions(build.encoder, build.rows), float("inf")
+    steps: list[Step] = []
+    trials: list[Trial] = []
+    for depth in depths(build.rows):
+        of_depth = list(_trials(build, _fit(asked, depth), depth, after=steps[-1] if steps else None))
+        trials = trials or of_depth
+        best = min((trial for trial in of_depth if trial.reaches), key=lambda trial: trial.p50_ms, default=None)
+        if best is None or best.p50_ms >= exact_ms:
+            break
+        steps.append(Step(depth, best.effort.breadth, best.effort.candidates, _worst(best), best.p50_ms))
+        exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
+    return Tuning(_under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), trials
+
+
+def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
+    """The same efforts, measured again; and how ten hits were found."""
+    asked = questions(build.encoder, stored.count(build.encoder))
+    of_each = [tried(build, step.effort(), _fit(asked, step.depth), step.depth) for step in tuning.steps]
+    steps = [
+        replace(step, recall=_worst(trial), p50_ms=trial.p50_ms)
+        for step, trial in zip(tuning.steps, of_each, strict=True)
+    ]
+    return Tuning(_under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), of_each[0]
+
+
+def _fit(asked: Questions, depth: int) -> Questions:
+    return asked if depth == MEASURED_K else asked.first(_FOR_DEEP)
+
+
+def _worst(trial: Trial) -> float:
+    return trial.recall if trial.recall_recent is None else min(trial.recall, trial.recall_recent)
+
+
+def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | None) -> Iterator[Trial]:
+    """Efforts of growing breadth, from where the target may be reached until a few after it is.
+
+    A depth takes no less than the one `after` which it comes.
+    """
+    kind, reached = kinds.get(build.kind), 0
+    enough = _FURTHER if isinstance(kind, Coarse) and after is None else 0
+    for breadth in kind.breadths(build.plan):
+        if after and breadth < after.breadth:
+            continue
+        if isinstance(kind, Coarse):
+            trial = _with_fewest_candidates(build, breadth, asked, depth, after)
+        else:
+            trial = tried(build, Effort(breadth), asked, depth)
+        yield trial
+        reached += trial.reaches
+        if reached > enough:
+            return
+
+
+def _with_fewest_candidates(build: IndexBuild, breadth: int, asked: Questions, depth: int, after: Step | None) -> Trial:
+    """The fewest candidates that reach the target; the most that are worth a try where none do."""
+    choices = _candidates(depth, after)
+    best = tried(build, Effort(breadth, choices[-1]), asked, depth)
+    low, high = 0, len(choices) - 1
+    while best.reaches and low < high:
+        middle = (low + high) // 2
+        trial = tried(build, Effort(breadth, choices[middle]), asked, depth)
+        low, high, best = (low, middle, trial) if trial.reaches else (middle + 1, high, best)
+    return best
+
+
+def _candidates(depth: int, after: Step | None) -> list[int]:
+    """Numbers to try, each a quarter more than the one before, up to twice the share that the step before took."""
+    steps = [max(LEAST_CANDIDATES, depth)]
+    most = 2 * depth * after.candidates / after.depth if after and after.candidates else MOST_CANDIDATES
+    while steps[-1] < most:
+        steps.append(round(steps[-1] * 1.25))
+    return steps
+
+
+# --- under filters -----------------------------------------------------------------------------------------------
+
+
+def _under_filters(build: IndexBuild, steps: Iterable[Step], asked: Questions) -> tuple[Step, ...]:
+    return tuple(_under_filter(build, step, asked.first(_FOR_DEEP)) for step in steps)
+
+
+def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
+    """The step, measured under a filter that passes ten assets of as many as it is deep."""
+    part = step.depth // MEASURED_K
+    if part == 1:
+        return step
+    among = Asset.objects.annotate(part=Mod(F("pk"), part)).filter(part=0)
+    passes: Callable[[Ids], NDArray[np.bool_]] = lambda ids: ids % part == 0  # noqa: E731 (named for its use below)
+    trial = tried(build, step.effort(1 / part), asked, MEASURED_K, passing=Passing(among), passes=passes)
+    return replace(step, recall_filtered=_worst(trial), filtered_ms=trial.p50_ms)
+
+
+def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:
+    """What ranking assets that pass takes, from the times of two numbers of them."""
+    assets, _ = stored.sample(row, _EXACT_SIZES[-1])
+    sizes = [min(len(assets), size) for size in _EXACT_SIZES]
+    few, many = (_exact_ms(row, asked, _only(assets[:size]), _EXACT_REPEATS) for size in sizes)
+    row_ms = max(1e-5, (many - few) / max(1, sizes[1] - sizes[0]))
+    return ExactCost(base_ms=max(0.0, few - sizes[0] * row_ms), row_ms=row_ms)
+
+
+def _only(assets: Ids) -> Passing:
+    """As one array: of a list of thousands, parsing takes longer than the search."""
+    return Passing(Asset.objects.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
+
+
+def _exact_ms(row: Encoder, asked: Questions, passing: Passing | None, repeats: int) -> float:
+    took = []
+    for vector in asked.vectors[:repeats]:
+        started = time.perf_counter()
+        nearest(row, vector, MEASURED_K, passing=passing)
+        took.append((time.perf_counter() - started) * 1000)
+    return float(np.median(took))
+
+
+# --- rows of measurements ----------------------------------------------------------------------------------------
+
+
+def record_trials(build: IndexBuild, trials: Sequence[Trial]) -> None:
+    Measurement.objects.bulk_create(
+        _measurement(build, trial, Measurement.Purpose.TUNING, build.rows) for trial in trials
+    )
+
+
+def record_check(build: IndexBuild, tuning: Tuning, trial: Trial, rows: int) -> None:
+    made = _measurement(build, trial, Measurement.Purpose.CHECK, rows)
+    made.recall_filtered = min(
+        (step.recall_filtered for step in tuning.steps if step.recall_filtered is not None), default=None
+    )
+    made.save()
+
+
+def _measurement(build: IndexBuild, trial: Trial, purpose: Measurement.Purpose, rows: int) -> Measurement:
+    searched = {kinds.get(build.kind).breadth: trial.effort.breadth}
+    if trial.effort.candidates is not None:
+        searched["candidates"] = trial.effort.candidates
+    return Measurement(
+        encoder=build.encoder,
+        build=build,
+        purpose=purpose,
+        rows=rows,
+        kind=build.kind,
+        parameters={**build.parameters, **searched},
+        recall=trial.recall,
+        recall_recent=trial.recall_recent,
+        p50_ms=trial.p50_ms,
+    )

@@ -1,0 +1,493 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Event
+
+import numpy as np
+import pytest
+from django.conf import settings as project
+from django.db import connection
+from django.utils import timezone
+
+from gallery.models import Asset
+from search import codes, index, kinds, query, stored, tuning, way
+from search.index import BuildFailed
+from search.metrics import COSINE, METRICS
+from search.models import Code, Embedding, Encoder, IndexBuild, Measurement, Projection, RecentQuery
+from search.nearest import Passing, Through, nearest, plan_of, statement
+from search.query import Wanted
+from search.serving import serving
+from tests.search.vectors import distances, filled_with, random_vectors
+
+DIMENSIONS = 32
+KINDS = [name for name in kinds.NAMES if name != kinds.EXACT]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _without_leftovers():
+    """The database is emptied after each of these tests; indexes would stay."""
+    yield
+    with connection.cursor() as cursor:
+        for name in vector_indexes():
+            cursor.execute(f"DROP INDEX {name}")
+
+
+@pytest.fixture
+def row(db):
+    made = Encoder.objects.create(name="made", revision="1", dimensions=DIMENSIONS, preprocessing=1)
+    made.activate()
+    return made
+
+
+@pytest.fixture
+def filled(row, user):
+    """2,000 assets with vectors in clusters."""
+    made = random_vectors(2000, DIMENSIONS, clusters=40, spread=0.5)
+    return filled_with(made, row, user), made
+
+
+def vector_indexes():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname FROM pg_indexes WHERE indexdef ~ 'USING (ivfflat|hnsw)' ORDER BY 1")
+        return [name for (name,) in cursor.fetchall()]
+
+
+def recall(row, filled, k=10, **wanted):
+    """Of 30 searches, against numpy; every hit's distance is checked on the way."""
+    assets, made = filled
+    ids, shares = np.array([asset.pk for asset in assets]), []
+    for vector in random_vectors(30, DIMENSIONS, seed=77, clusters=40, spread=0.5):
+        truth = distances("cosine", made, vector)
+        hits = query.find_similar(vector, row, Wanted(k=k, **wanted)).results
+        places = np.searchsorted(ids, [hit.asset.pk for hit in hits])
+        assert [hit.distance for hit in hits] == pytest.approx(truth[places].tolist(), abs=1e-4)
+        assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+        shares.append(len({*places.tolist()} & {*np.argsort(truth)[:k].tolist()}) / k)
+    return np.mean(shares)
+
+
+# --- kinds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_ranks_as_numpy_does_and_is_used_where_the_answer_says_so(row, filled, kind):
+    built = index.build(row, kind=kind)
+    assert built.recall >= 0.98
+    assert recall(row, filled) >= 0.93
+    answer = query.find_similar(filled[1][3], row)
+    assert (answer.search.exact, answer.search.index) == (False, kind)
+    assert answer.search.recall == built.recall
+    plain = Through(built, built.tuned.steps[0].effort())
+    for passing in (None, Passing(Asset.objects.filter(format="JPEG"))):
+        assert built.index_name in plan_of(statement(row, filled[1][3], 10, through=plain, passing=passing))
+        assert built.index_name not in plan_of(statement(row, filled[1][3], 10, passing=passing))
+
+
+@pytest.mark.parametrize("kind", ["pca", "lsh", "itq", "bits"])
+def test_new_vectors_are_found_by_their_codes(row, filled, user, kind):
+    built = index.build(row, kind=kind)
+    added = random_vectors(3, DIMENSIONS, seed=5)
+    assets = filled_with(added, row, user)
+    assert Code.objects.filter(build=built).count() == 2003
+    for asset, vector in zip(assets, added, strict=True):
+        hit = query.find_similar(vector, row).results[0]
+        assert hit.asset == asset
+
+
+def test_codes_of_what_is_embedded_while_they_are_made_are_made_in_the_end(row, filled, user, monkeypatch):
+    late, copy_in = random_vectors(2, DIMENSIONS, seed=6), codes._copy_in
+
+    def embed_meanwhile(*args):
+        monkeypatch.setattr(codes, "_copy_in", copy_in)
+        copy_in(*args)
+        filled_with(late, row, user)
+        Embedding.objects.filter(asset__title="asset 0").update(vector=None)  # retried: it gets a vector later
+
+    monkeypatch.setattr(codes, "_copy_in", embed_meanwhile)
+    monkeypatch.setattr(stored, "_PAGE", 1999)  # the late ones come after the last page was read
+    built = index.build(row, kind="lsh")
+    assert Code.objects.filter(build=built).count() == 2002
+
+
+def test_codes_of_an_asset_go_with_it(row, filled):
+    index.build(row, kind="lsh")
+    filled[0][0].delete()
+    assert Code.objects.count() == 1999
+
+
+def test_random_planes_are_the_same_each_time():
+    sample = random_vectors(50, DIMENSIONS)
+    first, second = (kinds.get("lsh").fit(sample, 64) for _ in range(2))
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+@pytest.mark.parametrize("kind", ["lsh", "itq", "bits"])
+def test_bits_of_near_vectors_differ_less(kind):
+    sample, maker = random_vectors(500, DIMENSIONS, clusters=40), kinds.get(kind)
+    fitted = maker.fit(sample, maker.size(500, DIMENSIONS))
+    restored = kinds.Projection.from_bytes(fitted.to_bytes())
+    bits = np.unpackbits(maker.encode(restored, sample), axis=1).astype(int)
+    hamming = (bits[:, None, :] != bits[None, :, :]).sum(axis=2)
+    cosine = sample @ sample.T
+    pairs = np.triu_indices(500, 1)
+    assert np.corrcoef(hamming[pairs], cosine[pairs])[0, 1] < -0.6
+
+
+def test_components_keep_what_of_the_inner_product_they_can():
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(500, 4)).astype(np.float32) @ random.normal(size=(4, DIMENSIONS)).astype(np.float32)
+    fitted = kinds.get("pca").fit(flat, 5)  # four directions, and where the centre lies
+    np.testing.assert_allclose(fitted.project(flat) @ fitted.project(flat).T, flat @ flat.T, rtol=1e-3, atol=1e-2)
+
+
+# --- life ---------------------------------------------------------------------------------------------------------
+
+
+def test_exact_kind_drops_what_served(row, filled):
+    index.build(row)
+    assert index.build(row, kind="exact") is None
+    assert vector_indexes() == []
+    assert query.find_similar(filled[1][3], row).search.exact
+    row.refresh_from_db()
+    assert not index.is_due(row)
+
+
+def test_replaced_index_is_gone_with_its_codes_and_the_new_one_serves(row, filled):
+    first = index.build(row, kind="pca")
+    second = index.build(row, kind="ivfflat", parameters={"lists": 12})
+    assert vector_indexes() == [second.index_name]
+    assert second.parameters == {"lists": 12}
+    first.refresh_from_db()
+    assert first.state == IndexBuild.State.REPLACED
+    assert not Code.objects.exists()
+    assert not Projection.objects.exists()
+
+
+def test_failed_build_leaves_the_old_index_serving(row, filled, monkeypatch):
+    first = index.build(row)
+    monkeypatch.setattr(tuning, "tune", lambda made: 1 / 0)
+    with pytest.raises(BuildFailed):
+        index.build(row, kind="lsh")
+    assert IndexBuild.objects.serving(row) == first
+    assert vector_indexes() == [first.index_name]
+    assert not Code.objects.exists()
+
+
+def test_kind_that_cannot_reach_the_target_is_refused_by_name(row, filled, settings):
+    settings.SEARCH_TARGET_RECALL = 1.1
+    with pytest.raises(BuildFailed, match=r"is the most that ivfflat reaches here.*SEARCH_TARGET_RECALL"):
+        index.build(row)
+    assert vector_indexes() == []
+
+
+def test_index_that_the_planner_would_not_use_does_not_serve(row, user):
+    filled_with(random_vectors(60, DIMENSIONS), row, user)
+    with pytest.raises(BuildFailed, match="faster without"):
+        index.build(row)
+    assert vector_indexes() == []
+
+
+_BUILD_AND_WAIT = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+from search import index, tuning
+from search.models import Encoder
+def wait(made):
+    print("built", flush=True)
+    sys.stdin.read()
+tuning.tune = wait
+index.build(Encoder.objects.get(), kind=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("kind", ["ivfflat", "pca"])
+def test_killed_build_leaves_no_trace_and_the_old_index_serving(row, filled, kind):
+    first = index.build(row)
+    name = connection.settings_dict["NAME"]
+    with subprocess.Popen(
+        [sys.executable, "-c", _BUILD_AND_WAIT, name, kind],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=project.BASE_DIR,
+    ) as building:  # fmt: skip
+        assert building.stdout.readline() == "built\n"
+        assert len(vector_indexes()) == 2
+        with pytest.raises(BuildFailed, match="Another"):
+            index.tidy(row)
+        building.kill()
+    wait_until(lambda: not another_is_building())
+    index.tidy(row)
+    assert vector_indexes() == [first.index_name]
+    assert not Code.objects.exists()
+    assert not Projection.objects.exists()
+    assert list(IndexBuild.objects.exclude(pk=first.pk).values_list("state", "error")) == [
+        ("failed", "The build was interrupted.")
+    ]
+    answer = query.find_similar(filled[1][3], row)
+    assert (answer.search.index, len(answer.results)) == ("ivfflat", 10)
+
+
+def another_is_building():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", [index._BUILD_LOCK])
+        return cursor.fetchone()[0] > 0
+
+
+def wait_until(condition):
+    waited = Event()
+    for _ in range(600):
+        if condition():
+            return
+        waited.wait(0.05)
+    pytest.fail("It did not come to pass.")
+
+
+def test_index_left_by_a_build_killed_while_it_took_over_is_dropped(row, filled):
+    stale = index.build(row)
+    IndexBuild.objects.filter(pk=stale.pk).update(state=IndexBuild.State.REPLACED)
+    index.tidy(row)
+    assert vector_indexes() == []
+
+
+def test_second_build_at_the_same_time_is_refused(row, filled):
+    def build_elsewhere():
+        try:
+            index.build(row)
+        finally:
+            connection.close()
+
+    with (
+        index._one_at_a_time(),
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(BuildFailed, match="Another"),
+    ):
+        pool.submit(build_elsewhere).result()
+
+
+def test_swap_under_load_loses_no_answer(row, filled):
+    """Every answer has k hits, the nearest first, while indexes of several kinds replace one another."""
+    stop, vectors = Event(), filled[1]
+
+    def ask(seed):
+        asked, ways, random = 0, set(), np.random.default_rng(seed)
+        try:
+            while not stop.is_set():
+                place = int(random.integers(len(vectors)))
+                answer = query.find_similar(vectors[place], row)
+                assert len(answer.results) == 10
+                assert answer.results[0].asset == filled[0][place]
+                asked, ways = asked + 1, ways | {answer.search.index}
+        finally:
+            connection.close()
+        return asked, ways
+
+    with ThreadPoolExecutor(2) as pool:
+        clients = [pool.submit(ask, seed) for seed in range(2)]
+        try:
+            for kind in ("ivfflat", "pca", "ivfflat", "exact", "lsh"):
+                index.build(row, kind=kind)
+        finally:
+            stop.set()
+        answered = [client.result() for client in clients]
+    assert all(asked > 50 for asked, _ in answered)
+    assert set.union(*(ways for _, ways in answered)) >= {None, "ivfflat", "pca"}
+
+
+# --- when ---------------------------------------------------------------------------------------------------------
+
+
+def test_index_is_due_when_rows_suffice_or_have_doubled(row, filled, settings):
+    settings.INDEX_MIN_ROWS = 2001
+    assert not index.is_due(row)
+    settings.INDEX_MIN_ROWS = 2000
+    assert index.is_due(row)
+    built = index.build(row)
+    assert not index.is_due(row)
+    IndexBuild.objects.filter(pk=built.pk).update(rows=1000)
+    assert index.is_due(row)
+
+
+def test_index_is_due_when_recall_has_sunk_or_another_kind_is_wanted(row, filled, settings):
+    built = index.build(row)
+    for recall_then, due in ((0.961, False), (0.959, True)):
+        IndexBuild.objects.filter(pk=built.pk).update(recall=recall_then)
+        assert index.is_due(row) is due
+    IndexBuild.objects.filter(pk=built.pk).update(recall=1)
+    settings.INDEX_KIND = "pca"
+    assert index.is_due(row)
+    row.index_kind = "ivfflat"  # chosen by command, which counts for more
+    assert not index.is_due(row)
+
+
+def test_failed_build_is_not_repeated_at_once(row, filled):
+    failed = IndexBuild.objects.create(encoder=row, rows=1, state="failed", finished=timezone.now())
+    assert not index.is_due(row)
+    IndexBuild.objects.filter(pk=failed.pk).update(finished=timezone.now() - timedelta(hours=2))
+    assert index.is_due(row)
+
+
+def test_recall_sinks_and_is_repaired_when_the_gallery_grows_tenfold_with_new_clusters(row, user):
+    first = random_vectors(1000, DIMENSIONS, clusters=10, spread=0.2)
+    filled_with(first, row, user)
+    built = index.build(row)
+    filled_with(random_vectors(9000, DIMENSIONS, clusters=900, spread=0.9, elsewhere=3), row, user)
+    assert index.is_measurement_due(row)
+    sunk = index.measure(row)
+    assert sunk.pk == built.pk
+    assert sunk.recall < 0.96
+    assert index.is_due(row)
+    repaired = index.build(row)
+    assert repaired.recall >= 0.98
+    checks = Measurement.objects.filter(purpose=Measurement.Purpose.CHECK).order_by("taken")
+    assert [(check.rows, check.recall >= 0.98) for check in checks] == [(1000, True), (10_000, False), (10_000, True)]
+    assert not index.is_due(row)
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+def test_truth_is_what_exact_search_finds(row, filled, monkeypatch):
+    monkeypatch.setattr(stored, "_PAGE", 300)
+    ids, drawn = stored.sample(row, 5)
+    truth = tuning.true_neighbours(row, drawn, ids, 20)
+    for own, vector, found in zip(ids.tolist(), drawn, truth.tolist(), strict=True):
+        exact = [asset_id for asset_id, _ in nearest(row, vector, 21) if asset_id != own]
+        assert len(set(found) & set(exact[:20])) >= 19  # ties at the end may stand either way
+
+
+def test_truth_of_few_is_filled_up(row, user):
+    filled_with(random_vectors(3, DIMENSIONS), row, user)
+    ids, drawn = stored.sample(row, 3)
+    assert (tuning.true_neighbours(row, drawn, ids, 5)[:, 2:] == -1).all()
+
+
+def test_stored_vectors_are_read_as_they_are(row, filled, monkeypatch):
+    monkeypatch.setattr(stored, "_PAGE", 700)
+    pages = list(stored.pages(row))
+    assert [len(ids) for ids, _ in pages] == [700, 700, 600]
+    np.testing.assert_array_equal(np.concatenate([ids for ids, _ in pages]), [asset.pk for asset in filled[0]])
+    np.testing.assert_allclose(np.concatenate([vectors for _, vectors in pages]), filled[1], atol=1e-3)
+    assert len(stored.sample(row, 100)[0]) == 100
+
+
+def test_index_is_tuned_to_recent_queries_too(row, user):
+    """Stored vectors lie in tight clusters, found with one probe; what people ask for lies between those."""
+    filled_with(random_vectors(2000, DIMENSIONS, clusters=40, spread=0.4), row, user)
+    alone = index.build(row).tuned.steps[0].breadth
+    between = random_vectors(60, DIMENSIONS, clusters=60, spread=1.0, elsewhere=8)
+    RecentQuery.objects.bulk_create(RecentQuery(encoder=row, vector=vector) for vector in between)
+    built = index.build(row)
+    assert built.tuned.steps[0].breadth > alone
+    check = Measurement.objects.filter(purpose=Measurement.Purpose.CHECK).first()
+    assert min(check.recall, check.recall_recent) == built.recall >= 0.98
+
+
+def test_every_setting_tried_and_the_one_chosen_are_kept_as_measurements(row, filled):
+    built = index.build(row)
+    tried = Measurement.objects.filter(build=built, purpose=Measurement.Purpose.TUNING).order_by("pk")
+    assert [one.parameters["probes"] for one in tried] == list(range(1, built.tuned.steps[0].breadth + 1))
+    [check] = Measurement.objects.filter(build=built, purpose=Measurement.Purpose.CHECK)
+    assert check.parameters == {**built.parameters, "probes": built.tuned.steps[0].breadth}
+    assert (check.rows, check.recall) == (2000, built.recall)
+    assert check.recall_filtered >= 0.9
+    assert check.p50_ms > 0
+
+
+def test_measurement_is_due_after_a_day_or_a_tenth_more_rows(row, filled, user):
+    index.build(row)
+    assert not index.is_measurement_due(row)
+    filled_with(random_vectors(201, DIMENSIONS, seed=4), row, user)
+    assert index.is_measurement_due(row)
+    index.measure(row)
+    assert not index.is_measurement_due(row)
+    Measurement.objects.update(taken=timezone.now() - timedelta(days=1, minutes=1))
+    assert index.is_measurement_due(row)
+
+
+# --- the way through it -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["ivfflat", "hnsw", "pca", "bits"])
+def test_filters_of_every_selectivity_return_k_of_k(row, user, kind):
+    assets = filled_with(random_vectors(4000, DIMENSIONS, clusters=40), row, user)
+    index.build(row, kind=kind)
+    ways = set()
+    for passing in (2000, 400, 40, 10):
+        chosen = set(np.random.default_rng(passing).permutation([asset.pk for asset in assets])[:passing].tolist())
+        among = Asset.objects.filter(pk__in=chosen)
+        for k in (10, 200):
+            answer = query.find_similar(random_vectors(1, DIMENSIONS, seed=9)[0], row, Wanted(k=k, among=among))
+            assert len(answer.results) == min(k, passing)
+            assert {hit.asset.pk for hit in answer.results} <= chosen
+            ways.add(answer.search.filters)
+    assert "ranked" in ways
+
+
+def test_way_is_the_one_that_was_measured_to_cost_less(row, filled):
+    built = index.build(row)
+    broad, narrow = Asset.objects.filter(format="JPEG"), Asset.objects.filter(format="PNG")  # 1,800 and 200
+    cheap, dear = {"base_ms": 0.0, "row_ms": 1e-5}, {"base_ms": 100.0, "row_ms": 1.0}
+    for exact, expected in ((cheap, "ranked"), (dear, "iterated")):
+        IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": exact})
+        assert way.choose(serving(row).build, 10, COSINE, Passing(broad)).how.filters == expected
+    # so few pass that ten of them lie deeper than the index was measured: it is not asked, whatever the cost
+    assert way.choose(serving(row).build, 200, COSINE, Passing(narrow)).how.filters == "ranked"
+
+
+def test_iterating_filter_finds_what_numpy_finds(row, filled):
+    built = index.build(row)
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": {"base_ms": 100.0, "row_ms": 1.0}})
+    assets, made = filled
+    among, kept = Asset.objects.filter(format="JPEG"), [asset.format == "JPEG" for asset in assets]
+    ids, shares = np.array([asset.pk for asset in assets])[kept], []
+    for vector in random_vectors(20, DIMENSIONS, seed=77, clusters=40, spread=0.5):
+        answer = query.find_similar(vector, row, Wanted(among=among))
+        assert answer.search.filters == "iterated"
+        truth = ids[np.argsort(distances("cosine", made[kept], vector))[:10]]
+        shares.append(len({hit.asset.pk for hit in answer.results} & set(truth.tolist())) / 10)
+    assert np.mean(shares) >= 0.93
+
+
+def test_recall_is_stated_for_as_many_hits_as_are_asked_for(row, filled):
+    built = index.build(row)
+    for k, depth in ((10, 10), (30, 50), (200, 200)):
+        how = query.find_similar(filled[1][3], row, Wanted(k=k)).search
+        if not how.exact:
+            step = next(step for step in built.tuned.steps if step.depth == depth)
+            assert (how.recall, how.probes) == (step.recall, step.breadth)
+            assert recall(row, filled, k=k) >= 0.93
+
+
+def test_answer_never_falls_short_while_rows_exist(row, filled):
+    built = index.build(row, parameters={"lists": 30})
+    steps = [{**built.tuning["steps"][0], "depth": 1000, "breadth": 1}]
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "steps": steps})
+    answer = query.find_similar(filled[1][3], row, Wanted(k=200))
+    assert not answer.search.exact
+    assert len(answer.results) == 200
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_metric_that_no_index_serves_is_searched_exactly_and_says_so(row, filled, metric):
+    index.build(row)
+    answer = query.find_similar(filled[1][3], row, Wanted(metric=METRICS[metric]))
+    assert answer.search.exact == (metric == "l1")
+    assert answer.search.index == (None if metric == "l1" else "ivfflat")
+    nearest_by_numpy = np.sort(distances(metric, filled[1], filled[1][3]))[:10]
+    assert [hit.distance for hit in answer.results][:3] == pytest.approx(nearest_by_numpy[:3].tolist(), abs=1e-4)
+
+
+def test_searches_go_on_exactly_where_a_build_is_of_an_older_make(row, filled):
+    built = index.build(row)
+    IndexBuild.objects.filter(pk=built.pk).update(tuning=None)
+    assert query.find_similar(filled[1][3], row).search.exact
+    assert index.is_due(row)
+
+
+def test_number_of_lists_fits_the_rows():
+    rows = (50, 1000, 1400, 13_503, 1_000_000, 4_000_000)
+    assert [kinds.get("ivfflat").parameters(n, 768)["lists"] for n in rows] == [1, 20, 28, 116, 1000, 2000]
