@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+import psutil
 import psycopg
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,13 @@ _STOP_TIMEOUT_S = 10
 #: What is left of a server that was killed keeps the next from starting, for a moment; so does one that is starting.
 _REMAINS_SECONDS = 30
 
-#: Measured: shared_buffers above the 128 MB default and no JIT are what vector search answers to.
+#: Postgres' advice for a server of its own. Pages are taken when they are first used, so a small gallery stays small.
+_SHARED_BUFFERS_MB = min(8192, psutil.virtual_memory().total // 4 // 1_000_000)
+
+#: Measured: shared_buffers that hold the vectors searched, and no JIT, are what vector search answers to.
 _SETTINGS = {
     "listen_addresses": "",
-    "shared_buffers": "512MB",
+    "shared_buffers": f"{_SHARED_BUFFERS_MB}MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
     "work_mem": "16MB",

@@ -1,6 +1,5 @@
 """Compact codes of vectors: fitted on the gallery's own, made for what is stored and for what comes."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -19,10 +18,11 @@ from search.vectors import FloatArray
 _SAMPLE = 50_000
 
 _INSERT = (
-    "INSERT INTO search_code (build_id, asset_id, {column}) VALUES (%s, %s, %b::{type}) "
-    "ON CONFLICT (asset_id, build_id) DO UPDATE SET {column} = EXCLUDED.{column}"
+    "INSERT INTO search_code (build_id, asset_id, part, {column}, vector) VALUES (%s, %s, %s, %b::{type}, %b::halfvec) "
+    "ON CONFLICT (asset_id, build_id) "
+    "DO UPDATE SET (part, {column}, vector) = (EXCLUDED.part, EXCLUDED.{column}, EXCLUDED.vector)"
 )
-_COPY = "COPY search_code (build_id, asset_id, {column}) FROM STDIN (FORMAT binary)"
+_COPY = "COPY search_code (build_id, asset_id, part, {column}, vector) FROM STDIN (FORMAT binary)"
 _UNCODED = """
     SELECT asset_id FROM search_embedding AS mine WHERE encoder_id = %s AND vector IS NOT NULL
     AND NOT EXISTS (SELECT FROM search_code WHERE search_code.asset_id = mine.asset_id AND build_id = %s)
@@ -41,14 +41,18 @@ def for_query(kind: Coarse, plan: Plan, vector: FloatArray) -> wire.Wire:
 
 
 def make(build: IndexBuild, kind: Coarse) -> None:
-    """Fit the build's projection, and code all that is stored.
+    """Fit the build's projection, code all that is stored, and plan how many lists each group gets.
 
     What is embedded meanwhile is seen to by `complete`, what is embedded later by `add`.
     """
     _, sample = stored.sample(build.encoder, _SAMPLE)
-    fitted = kind.fit(sample, build.parameters["size"])
+    fitted = kind.fit(sample, build.parameters)
+    sizes = np.zeros(len(fitted.groups), np.int64)
     for ids, vectors in stored.pages(build.encoder):
-        _copy_in(kind, build.plan, ids, kind.encode(fitted, vectors))
+        parts = _copy_in(kind, build.plan, fitted, ids, vectors)
+        sizes += np.bincount(parts, minlength=len(sizes))
+    build.parameters["lists"] = [kind.lists_of(rows) for rows in sizes.tolist()]
+    build.save(update_fields=["parameters"])
     Projection.objects.create(build=build, data=fitted.to_bytes())
 
 
@@ -78,38 +82,42 @@ def add(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
 
 
 def _insert(kind: Coarse, plan: Plan, ids: Ids, vectors: FloatArray) -> None:
-    statement = _INSERT.format(column=kind.column, type=kind.code_type(plan))
+    fitted = projection(plan.build_id)
+    coded = zip(ids.tolist(), fitted.part_of(vectors).tolist(), kind.encode(fitted, vectors), vectors, strict=True)
     with wire.cursor() as cursor:
         cursor.executemany(
-            statement.encode(),
-            [(plan.build_id, asset_id, code) for asset_id, code in _coded(kind, plan, ids, vectors)],
+            _INSERT.format(column=kind.column, type=kind.code_type(plan)).encode(),
+            [
+                (plan.build_id, asset_id, part, _to_wire(kind, plan, code), wire.halfvec(vector))
+                for asset_id, part, code, vector in coded
+            ],
         )
-
-
-def _coded(kind: Coarse, plan: Plan, ids: Ids, vectors: FloatArray) -> Iterator[tuple[int, wire.Wire]]:
-    made = kind.encode(projection(plan.build_id), vectors)
-    for asset_id, code in zip(ids.tolist(), made, strict=True):
-        yield asset_id, _to_wire(kind, plan, code)
 
 
 def _to_wire(kind: Coarse, plan: Plan, code: NDArray[Any]) -> wire.Wire:
     return wire.halfvec(code) if code.dtype == np.float16 else wire.bits(code, plan.parameters["size"])
 
 
-def _copy_in(kind: Coarse, plan: Plan, ids: Ids, made: NDArray[Any]) -> None:
-    table = np.zeros(len(ids), _record(made))
-    table["fields"] = 3
+def _copy_in(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vectors: FloatArray) -> Ids:
+    """The group that each vector is in, (n,)."""
+    made, parts = kind.encode(fitted, vectors), fitted.part_of(vectors)
+    table = np.zeros(len(ids), _record(made, vectors))
+    table["fields"] = 5
     table["build_bytes"] = table["asset_bytes"] = 8
     table["build"], table["asset"] = plan.build_id, ids
+    table["part_bytes"], table["part"] = 2, parts
     table["code_bytes"] = table.dtype["length"].itemsize + table.dtype["code"].itemsize
     # halfvec: dimensions and 16 unused bits; varbit: the number of bits
     table["length"] = plan.parameters["size"] << 16 if made.dtype == np.float16 else plan.parameters["size"]
     table["code"] = made
+    table["vector_bytes"] = table.dtype["dimensions"].itemsize + table.dtype["vector"].itemsize
+    table["dimensions"], table["vector"] = vectors.shape[1] << 16, vectors
     with wire.cursor() as cursor, cursor.copy(_COPY.format(column=kind.column).encode()) as copy:
         copy.write(wire.COPY_HEADER + table.tobytes() + wire.COPY_TRAILER)
+    return parts
 
 
-def _record(made: NDArray[Any]) -> np.dtype[Any]:
+def _record(made: NDArray[Any], vectors: FloatArray) -> np.dtype[Any]:
     """A row of COPY's binary format: the number of fields, then each field's length and value."""
     return np.dtype(
         [
@@ -118,8 +126,13 @@ def _record(made: NDArray[Any]) -> np.dtype[Any]:
             ("build", ">i8"),
             ("asset_bytes", ">i4"),
             ("asset", ">i8"),
+            ("part_bytes", ">i4"),
+            ("part", ">i2"),
             ("code_bytes", ">i4"),
             ("length", ">u4"),
             ("code", made.dtype.newbyteorder(">"), (made.shape[1],)),
+            ("vector_bytes", ">i4"),
+            ("dimensions", ">u4"),
+            ("vector", ">f2", (vectors.shape[1],)),
         ]
     )

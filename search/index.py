@@ -15,7 +15,7 @@ from search import codes, kinds, stored, tuning
 from search.kinds import Coarse, Parameters
 from search.kinds.base import ROWS_A_LIST
 from search.models import Code, Encoder, IndexBuild, Projection
-from search.nearest import Through, plan_of, statement
+from search.nearest import Through, plan_of, statements
 from search.tuned import Tuning
 from search.tuning import MEASURED_K, Trial
 
@@ -121,11 +121,13 @@ def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
 def _create(made: IndexBuild) -> None:
     """CREATE INDEX, while searches and writes go on; of a kind that has codes, make those first."""
     kind = kinds.get(made.kind)
-    with _generous(kind.memory_mb(made.plan)):
+    with _generous():
         if isinstance(kind, Coarse):
             codes.make(made, kind)
         with connection.cursor() as cursor:
-            cursor.execute(kind.create_index(made.plan))
+            cursor.execute(f"SET maintenance_work_mem = '{max(256, kind.memory_mb(made.plan))}MB'")
+            for statement in kind.create_indexes(made.plan):
+                cursor.execute(statement)
         if isinstance(kind, Coarse):
             codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
         with connection.cursor() as cursor:
@@ -133,11 +135,11 @@ def _create(made: IndexBuild) -> None:
 
 
 @contextmanager
-def _generous(memory_mb: int) -> Iterator[None]:
+def _generous() -> Iterator[None]:
     """What building takes, for this connection."""
     wanted = {
         "statement_timeout": "0",
-        "maintenance_work_mem": f"{max(256, memory_mb)}MB",
+        "maintenance_work_mem": "256MB",  # and more where the kind says so
         "max_parallel_maintenance_workers": str(os.cpu_count() or 1),
     }
     with connection.cursor() as cursor:
@@ -164,8 +166,10 @@ def _checked(made: IndexBuild, tuned: Tuning, trials: list[Trial]) -> Trial:
 def is_used(made: IndexBuild, tuned: Tuning) -> bool:
     """Whether Postgres' planner searches through the index."""
     vector = stored.sample(made.encoder, 1)[1][0]
-    asked = statement(made.encoder, vector, MEASURED_K, through=Through(made, tuned.steps[0].effort()))
-    return made.index_name in plan_of(asked)
+    through = Through(made, tuned.steps[0].effort())
+    return all(
+        made.index_name in plan_of(asked) for asked in statements(made.encoder, vector, MEASURED_K, through=through)
+    )
 
 
 def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:
@@ -203,7 +207,11 @@ def measure(row: Encoder) -> IndexBuild | None:
 
 def _drop(made: IndexBuild) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {made.index_name}")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'i' AND relname ~ %s", [f"^{made.index_name}(_[0-9]+)?$"]
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     Projection.objects.filter(build=made).delete()
     while Code.objects.filter(pk__in=Code.objects.filter(build=made).values("pk")[:_DELETED_AT_ONCE]).delete()[0]:
         pass
@@ -225,7 +233,9 @@ def _leftovers(row: Encoder) -> list[IndexBuild]:
 def _built() -> list[int]:
     """Ids of the builds whose index exists."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT substring(relname FROM '^embedding_[a-z]+_([0-9]+)$')::bigint FROM pg_class")
+        cursor.execute(
+            "SELECT DISTINCT substring(relname FROM '^embedding_[a-z]+_([0-9]+)(?:_[0-9]+)?$')::bigint FROM pg_class"
+        )
         return [build for (build,) in cursor.fetchall() if build]
 
 

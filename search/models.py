@@ -221,12 +221,17 @@ class VarBitField(models.Field[Any, Any]):
 
 
 class Code(models.Model):
-    """The compact code of an asset's vector in one build, by which candidates are found."""
+    """The compact code of an asset's vector in one build, by which candidates are found.
+
+    The vector stands beside it, so that ranking the candidates takes no second look-up for each.
+    """
 
     build = models.ForeignKey(IndexBuild, models.CASCADE, related_name="codes", db_index=False)
     asset = models.ForeignKey(Asset, models.CASCADE, related_name="codes", db_index=False)
     reduced = HalfVectorField(null=True)
     bits = VarBitField(null=True)
+    part = models.PositiveSmallIntegerField(help_text="The group of vectors that it is in.")
+    vector = HalfVectorField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["asset", "build"], name="code_unique")]

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from django.db import connection
@@ -33,6 +34,13 @@ class Statement:
     parameters: Sequence[Any]
     #: Whether it will be asked again with other vectors, so that its plan is worth keeping.
     recurs: bool
+
+
+class Asked(NamedTuple):
+    encoder: int
+    dimensions: int
+    operator: str
+    k: int
 
 
 #: Every asset's vector, or that of every asset that passes.
@@ -92,12 +100,13 @@ def nearest(
     passing: Passing | None = None,
 ) -> Found:
     """(asset id, distance) of the k nearest to a (dimensions,) unit vector, nearest first; exact unless `through`."""
-    asked = statement(row, vector, k, metric=metric, through=through, passing=passing)
-    found = wire.rows(asked.sql, asked.parameters, prepare=None if asked.recurs else False)
-    return sorted(found, key=itemgetter(1))
+    found: Found = []
+    for asked in statements(row, vector, k, metric=metric, through=through, passing=passing):
+        found += wire.rows(asked.sql, asked.parameters, prepare=None if asked.recurs else False)
+    return sorted(found, key=itemgetter(1))[:k]
 
 
-def statement(
+def statements(
     row: Encoder,
     vector: FloatArray,
     k: int,
@@ -105,30 +114,45 @@ def statement(
     metric: Metric = COSINE,
     through: Through | None = None,
     passing: Passing | None = None,
-) -> Statement:
-    asked = {"encoder": row.pk, "dimensions": row.dimensions, "operator": metric.operator, "k": k}
+) -> list[Statement]:
+    """What to ask for: one statement, or of an index in parts one for each that is near enough."""
+    asked = Asked(row.pk, row.dimensions, metric.operator, k)
     if through:
         return _through(through, vector, asked, passing)
     if passing is None:
-        return Statement(_ALL.format(**asked), [wire.halfvec(vector)], recurs=True)
-    return Statement(_PASSING.format(among=passing.sql, **asked), [wire.halfvec(vector)], recurs=False)
+        return [Statement(_ALL.format(**asked._asdict()), [wire.halfvec(vector)], recurs=True)]
+    return [Statement(_PASSING.format(among=passing.sql, **asked._asdict()), [wire.halfvec(vector)], recurs=False)]
 
 
-def _through(through: Through, vector: FloatArray, asked: dict[str, Any], passing: Passing | None) -> Statement:
-    plan, kind = through.build.plan, kinds.get(through.build.kind)
-    queries, parameters = [f"%b::halfvec({plan.dimensions}) AS vector"], [wire.halfvec(vector)]
+def _through(through: Through, vector: FloatArray, asked: Asked, passing: Passing | None) -> list[Statement]:
+    build, kind, effort = through.build, kinds.get(through.build.kind), through.effort
+    queries, parameters, parts = f"%b::halfvec({asked.dimensions}) AS vector", [wire.halfvec(vector)], [0]
     if isinstance(kind, Coarse):
-        queries.append(f"%b::{kind.code_type(plan)} AS code")
-        parameters.append(codes.for_query(kind, plan, vector))
-    settings = [f"set_config('{name}', '{value}', true)" for name, value in kind.settings(through.effort).items()]
+        fitted = codes.projection(build.pk)
+        queries += f", %b::{kind.code_type(build.plan)} AS code"
+        parameters.append(codes.for_query(kind, build.plan, vector))
+        parts = fitted.parts_near(vector, effort.breadth)
+    template = _template(build.kind, effort, iterate=passing is not None)
     passes = "" if passing is None else _PASSES.format(among=_braced(passing.sql))
-    sql = _THROUGH.format(
-        settings=", ".join(settings),
-        query=", ".join(queries),
-        candidates=kind.candidates(plan, through.effort, asked["k"], passes),
-        **asked,
-    )
-    return Statement(sql, parameters, recurs=passing is None)
+    return [
+        Statement(
+            template.format(
+                query=queries,
+                candidates=kind.candidates(build.plan, effort, asked.k, passes, part),
+                **asked._asdict(),
+            ),
+            parameters,
+            recurs=passing is None,
+        )
+        for part in parts
+    ]
+
+
+@lru_cache
+def _template(kind: str, effort: Effort, *, iterate: bool) -> str:
+    wanted = kinds.get(kind).settings(effort, iterate=iterate)
+    settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in wanted.items())
+    return _THROUGH.replace("{settings}", settings)
 
 
 def _braced(sql: str) -> str:

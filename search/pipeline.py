@@ -24,7 +24,7 @@ from gallery.images import open_rendition
 from gallery.models import Asset, AssetQuerySet
 from search import codes, vectors
 from search.encoders import ImageEncoder
-from search.models import MAX_ATTEMPTS, Embedding, EmbeddingQuerySet, Encoder
+from search.models import MAX_ATTEMPTS, Code, Embedding, EmbeddingQuerySet, Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -275,4 +275,5 @@ def retry(assets: Sequence[int], row: Encoder) -> int:
     with transaction.atomic():
         _lock_encoder(row)
         Embedding.objects.filter(asset__in=assets, encoder=row).delete()
+        Code.objects.filter(asset__in=assets, build__encoder=row).delete()
         return Asset.objects.filter(pk__in=assets).update(status=Asset.Status.PENDING, error="") if row.is_active else 0

@@ -33,7 +33,7 @@ _SAMPLED, _RECENT = 200, 100
 _FOR_DEEP = 40
 #: Fewer recent queries than this say too little.
 _RECENT_LEAST = 20
-#: Efforts beyond the first sufficient one that are timed: a broader scan of fewer candidates may be faster.
+#: A broader scan of fewer candidates may be faster: so many that are not are enough to stop at.
 _FURTHER = 2
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
 _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
@@ -179,12 +179,11 @@ def _worst(trial: Trial) -> float:
 
 
 def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | None) -> Iterator[Trial]:
-    """Efforts of growing breadth, from where the target may be reached until a few after it is.
+    """Efforts of growing breadth, from where the target may be reached until it has been and nothing gets faster.
 
     A depth takes no less than the one `after` which it comes.
     """
-    kind, reached = kinds.get(build.kind), 0
-    enough = _FURTHER if isinstance(kind, Coarse) and after is None else 0
+    kind, reaching = kinds.get(build.kind), list[float]()
     for breadth in kind.breadths(build.plan):
         if after and breadth < after.breadth:
             continue
@@ -193,8 +192,9 @@ def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | No
         else:
             trial = tried(build, Effort(breadth), asked, depth)
         yield trial
-        reached += trial.reaches
-        if reached > enough:
+        reaching += [trial.p50_ms] if trial.reaches else []
+        further = _FURTHER if isinstance(kind, Coarse) and after is None else 0
+        if len(reaching) > further and min(reaching) < min([float("inf"), *reaching[len(reaching) - further :]]):
             return
 
 

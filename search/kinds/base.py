@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-Parameters = dict[str, int]
+Parameters = dict[str, Any]
 
 #: pgvector's advice is 1,000 rows a list; below 30 or so, k-means has too little to learn a centre from.
 ROWS_A_LIST = 50
+
+
+#: pgvector's names of scans that stop after the probes asked for, and of those that go on.
+SCANS = {False: "off", True: "relaxed_order"}
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,17 @@ class Kind(Protocol):
     def memory_mb(self, plan: Plan) -> int:
         """maintenance_work_mem that building takes."""
 
-    def create_index(self, plan: Plan) -> str:
-        """The statement that builds it."""
+    def create_indexes(self, plan: Plan) -> list[str]:
+        """The statements that build it."""
 
     def breadths(self, plan: Plan) -> list[int]:
         """What to try, ascending."""
 
-    def settings(self, effort: Effort) -> dict[str, str]:
-        """Of Postgres, while searching."""
+    def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
+        """Of Postgres, while searching; to `iterate` is to go on until enough pass a filter, and takes longer."""
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
-        """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector.
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
+        """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector, in one part of the index.
 
         `passes` is a condition on {asset}, which stands for the asset's id.
         """

@@ -1,6 +1,6 @@
 """Indexes over the full vectors."""
 
-from search.kinds.base import Effort, Parameters, Plan, kmeans_memory_mb, ladder, lists_for
+from search.kinds.base import SCANS, Effort, Parameters, Plan, kmeans_memory_mb, ladder, lists_for
 
 #: An index belongs to its encoder, and to its own build. No asset has a negative id, so the second condition holds for
 #: every row; but the planner uses an index only for a query that states its condition. So a query that names a build
@@ -33,16 +33,16 @@ class Ivfflat:
     def memory_mb(self, plan: Plan) -> int:
         return kmeans_memory_mb(plan.parameters["lists"], plan.dimensions, 2)
 
-    def create_index(self, plan: Plan) -> str:
-        return _CREATE.format(plan=plan, method="ivfflat", options=f"lists = {plan.parameters['lists']}")
+    def create_indexes(self, plan: Plan) -> list[str]:
+        return [_CREATE.format(plan=plan, method="ivfflat", options=f"lists = {plan.parameters['lists']}")]
 
     def breadths(self, plan: Plan) -> list[int]:
         return ladder(plan.parameters["lists"])
 
-    def settings(self, effort: Effort) -> dict[str, str]:
-        return {"ivfflat.probes": str(effort.breadth), "ivfflat.iterative_scan": "relaxed_order"}
+    def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
+        return {"ivfflat.probes": str(effort.breadth), "ivfflat.iterative_scan": SCANS[iterate]}
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         return _candidates(plan, k, passes)
 
 
@@ -58,15 +58,15 @@ class Hnsw:
         """The whole graph should fit, or building takes many times as long; but a machine has only so much."""
         return 3000
 
-    def create_index(self, plan: Plan) -> str:
+    def create_indexes(self, plan: Plan) -> list[str]:
         options = ", ".join(f"{name} = {value}" for name, value in plan.parameters.items())
-        return _CREATE.format(plan=plan, method="hnsw", options=options)
+        return [_CREATE.format(plan=plan, method="hnsw", options=options)]
 
     def breadths(self, plan: Plan) -> list[int]:
         return [10, 20, 40, 60, 80, 120, 200, 300, 450, 700, 1000]
 
-    def settings(self, effort: Effort) -> dict[str, str]:
-        return {"hnsw.ef_search": str(effort.breadth), "hnsw.iterative_scan": "relaxed_order"}
+    def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
+        return {"hnsw.ef_search": str(effort.breadth), "hnsw.iterative_scan": SCANS[iterate]}
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str) -> str:
+    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         return _candidates(plan, k, passes)

@@ -78,6 +78,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('reduced', pgvector.django.halfvec.HalfVectorField(null=True)),
                 ('bits', search.models.VarBitField(null=True)),
+                ('part', models.PositiveSmallIntegerField(help_text='The group of vectors that it is in.')),
+                ('vector', pgvector.django.halfvec.HalfVectorField()),
                 ('asset', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='codes', to='gallery.asset')),
                 ('build', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='codes', to='search.indexbuild')),
             ],

@@ -13,9 +13,10 @@ from django.utils import timezone
 from gallery.models import Asset
 from search import codes, index, kinds, query, stored, tuning, way
 from search.index import BuildFailed
+from search.kinds import coarse
 from search.metrics import COSINE, METRICS
 from search.models import Code, Embedding, Encoder, IndexBuild, Measurement, Projection, RecentQuery
-from search.nearest import Passing, Through, nearest, plan_of, statement
+from search.nearest import Passing, Through, nearest, plan_of, statements
 from search.query import Wanted
 from search.serving import serving
 from tests.search.vectors import distances, filled_with, random_vectors
@@ -82,8 +83,26 @@ def test_each_kind_ranks_as_numpy_does_and_is_used_where_the_answer_says_so(row,
     assert answer.search.recall == built.recall
     plain = Through(built, built.tuned.steps[0].effort())
     for passing in (None, Passing(Asset.objects.filter(format="JPEG"))):
-        assert built.index_name in plan_of(statement(row, filled[1][3], 10, through=plain, passing=passing))
-        assert built.index_name not in plan_of(statement(row, filled[1][3], 10, passing=passing))
+        through, exact = (
+            [plan_of(asked) for asked in statements(row, filled[1][3], 10, through=by, passing=passing)]
+            for by in (plain, None)
+        )
+        assert all(built.index_name in plan for plan in through)
+        assert not any(built.index_name in plan for plan in exact)
+
+
+def test_large_gallery_is_parted_into_groups_and_searched_in_those_that_are_near(row, filled, monkeypatch):
+    monkeypatch.setattr(coarse, "_ROWS_A_GROUP", 250)
+    built = index.build(row, kind="pca")
+    assert len(built.parameters["lists"]) == 8
+    assert len(vector_indexes()) == 8
+    fitted = codes.projection(built.pk)
+    parts = [len(fitted.parts_near(vector, built.tuned.steps[0].breadth)) for vector in filled[1][:200]]
+    assert 1 <= np.mean(parts) < 8
+    assert fitted.parts_near(filled[1][0], 1000) == list(range(8))
+    assert recall(row, filled) >= 0.93
+    index.build(row, kind="exact")
+    assert vector_indexes() == []
 
 
 @pytest.mark.parametrize("kind", ["pca", "lsh", "itq", "bits"])
@@ -102,9 +121,10 @@ def test_codes_of_what_is_embedded_while_they_are_made_are_made_in_the_end(row, 
 
     def embed_meanwhile(*args):
         monkeypatch.setattr(codes, "_copy_in", copy_in)
-        copy_in(*args)
+        parts = copy_in(*args)
         filled_with(late, row, user)
         Embedding.objects.filter(asset__title="asset 0").update(vector=None)  # retried: it gets a vector later
+        return parts
 
     monkeypatch.setattr(codes, "_copy_in", embed_meanwhile)
     monkeypatch.setattr(stored, "_PAGE", 1999)  # the late ones come after the last page was read
@@ -120,14 +140,15 @@ def test_codes_of_an_asset_go_with_it(row, filled):
 
 def test_random_planes_are_the_same_each_time():
     sample = random_vectors(50, DIMENSIONS)
-    first, second = (kinds.get("lsh").fit(sample, 64) for _ in range(2))
+    parameters = {"size": 64, "groups": 1}
+    first, second = (kinds.get("lsh").fit(sample, parameters) for _ in range(2))
     np.testing.assert_array_equal(first.matrix, second.matrix)
 
 
 @pytest.mark.parametrize("kind", ["lsh", "itq", "bits"])
 def test_bits_of_near_vectors_differ_less(kind):
     sample, maker = random_vectors(500, DIMENSIONS, clusters=40), kinds.get(kind)
-    fitted = maker.fit(sample, maker.size(500, DIMENSIONS))
+    fitted = maker.fit(sample, maker.parameters(500, DIMENSIONS))
     restored = kinds.Projection.from_bytes(fitted.to_bytes())
     bits = np.unpackbits(maker.encode(restored, sample), axis=1).astype(int)
     hamming = (bits[:, None, :] != bits[None, :, :]).sum(axis=2)
@@ -139,8 +160,14 @@ def test_bits_of_near_vectors_differ_less(kind):
 def test_components_keep_what_of_the_inner_product_they_can():
     random = np.random.default_rng(0)
     flat = random.normal(size=(500, 4)).astype(np.float32) @ random.normal(size=(4, DIMENSIONS)).astype(np.float32)
-    fitted = kinds.get("pca").fit(flat, 5)  # four directions, and where the centre lies
-    np.testing.assert_allclose(fitted.project(flat) @ fitted.project(flat).T, flat @ flat.T, rtol=1e-3, atol=1e-2)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    kind = kinds.get("pca")
+    fitted = kind.fit(flat, {"size": 6, "groups": 1})  # four directions, and where the centre lies
+    np.testing.assert_allclose(fitted.project(flat) @ fitted.project(flat).T, flat @ flat.T, atol=1e-2)
+    everywhere = random_vectors(100, DIMENSIONS)
+    made = kind.encode(fitted, everywhere).astype(np.float32)
+    np.testing.assert_allclose(np.linalg.norm(made, axis=1), 1, atol=2e-3)
+    assert (made @ made.T - everywhere @ everywhere.T >= -2e-3).all()
 
 
 # --- life ---------------------------------------------------------------------------------------------------------

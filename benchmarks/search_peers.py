@@ -1,0 +1,118 @@
+"""What a search is held against: numpy as a script would do it, and FAISS in the same process, on one thread."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+K = 10
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+Search = Callable[[Floats], Sequence[int]]
+
+#: numpy and flat indexes pass over all vectors with each query; so many queries are enough to time them.
+FEW = 30
+#: Probes of an inverted file, and how many times k its refined form ranks in full.
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+REFINED = (2, 4, 8)
+_LISTS = (1000, 4000)
+#: FAISS wants as many vectors to learn a centre from, at the least; and is given so many, its own limit being 256.
+_POINTS_A_CENTRE, _TRAINED_ON = 39, 100
+
+
+@dataclass
+class Result:
+    """One setting tried."""
+
+    name: str
+    recall: float
+    p50_ms: float
+    p95_ms: float
+    build_s: float = 0.0
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        params = " ".join(f"{name}={value}" for name, value in self.params.items())
+        return f"{self.name:24} {self.recall:.3f} {self.p50_ms:9.3f} {self.p95_ms:9.3f} {self.build_s:8.1f}  {params}"
+
+
+def measured(name: str, search: Search, queries: Floats, truth: Ids, **details: Any) -> Result:
+    """One query after the other, after a tenth of them to warm up."""
+    for query in queries[: max(3, len(queries) // 10)]:
+        search(query)
+    took, found = [], []
+    for query in queries:
+        started = time.perf_counter()
+        ids = search(query)
+        took.append((time.perf_counter() - started) * 1000)
+        found.append(ids)
+    shares = [len(set(ids) & set(near)) / len(near) for ids, near in zip(found, truth[:, :K].tolist(), strict=False)]
+    p50, p95 = np.percentile(took, [50, 95])
+    return Result(name, float(np.mean(shares)), float(p50), float(p95), **details)
+
+
+def true_neighbours(vectors: Floats, queries: Floats, count: int = K) -> Ids:
+    """(n, count) places of the nearest by inner product, nearest first."""
+    _, places = faiss.knn(queries, vectors, count, metric=faiss.METRIC_INNER_PRODUCT)
+    return np.asarray(places, np.int64)
+
+
+def run(vectors: Floats, queries: Floats, truth: Ids) -> Iterator[Result]:
+    faiss.omp_set_num_threads(1)
+    yield measured("numpy", lambda query: np.argsort(-(vectors @ query))[:K].tolist(), queries[:FEW], truth)
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors)
+    yield measured("faiss-flat", _search_of(flat), queries[:FEW], truth)
+    del flat
+    for lists in _numbers_of_lists(len(vectors)):
+        yield from _inverted_file(vectors, queries, truth, lists)
+    yield from _coarse_to_fine(vectors, queries, truth, max(_numbers_of_lists(len(vectors))))
+
+
+def _numbers_of_lists(rows: int) -> list[int]:
+    """A thousand and four, where there are vectors enough to learn so many centres; else what these allow."""
+    most = rows // _POINTS_A_CENTRE
+    return sorted({min(most, lists) for lists in _LISTS} | ({round(rows**0.5)} if most < _LISTS[0] else set()))
+
+
+def _search_of(index: Any) -> Search:
+    return lambda query: index.search(query[None, :], K)[1][0].tolist()
+
+
+def _built(description: str, vectors: Floats, lists: int) -> tuple[Any, float]:
+    started = time.perf_counter()
+    faiss.omp_set_num_threads(2)
+    index = faiss.index_factory(vectors.shape[1], description, faiss.METRIC_INNER_PRODUCT)
+    chosen = np.random.default_rng(0).permutation(len(vectors))[: _TRAINED_ON * lists]
+    index.train(vectors[np.sort(chosen)])
+    index.add(vectors)
+    faiss.omp_set_num_threads(1)
+    return index, time.perf_counter() - started
+
+
+def _inverted_file(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:
+    index, build_s = _built(f"IVF{lists},Flat", vectors, lists)
+    for probes in (number for number in PROBES if number <= lists):
+        index.nprobe = probes
+        params = {"lists": lists, "probes": probes}
+        yield measured("faiss-ivf-flat", _search_of(index), queries, truth, build_s=build_s, params=params)
+
+
+def _coarse_to_fine(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:
+    """FAISS's own: principal components in an inverted file, the nearest of these ranked by the full vectors."""
+    size = min(192, vectors.shape[1] // 4)
+    index, build_s = _built(f"PCA{size},IVF{lists},Flat,RFlat", vectors, lists)
+    inverted = faiss.extract_index_ivf(index)
+    refined = faiss.downcast_index(index)
+    for probes in (number for number in PROBES if number <= min(lists, 16)):
+        for factor in REFINED:
+            inverted.nprobe, refined.k_factor = probes, factor
+            params = {"lists": lists, "dimensions": size, "probes": probes, "refined": factor * K}
+            yield measured("faiss-pca-refined", _search_of(index), queries, truth, build_s=build_s, params=params)
