@@ -1,9 +1,9 @@
-# make run · make test · make check · make install
+# make run · make test · make check · make bench · make install
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check install screenshots lock
+.PHONY: run test check bench install screenshots lock
 
 run: .venv/installed
 	@exec $(BIN)/python manage.py up
@@ -21,6 +21,11 @@ check: .venv/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/djlint --check --lint templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+# Searches beside numpy and FAISS, a table and a plot: make bench ROWS=1000000 (40 minutes, 20 GB of memory and disk)
+ROWS ?= 13503
+bench: .venv/installed
+	$(BIN)/python benchmarks/search.py --rows $(ROWS) --growth --json search-$(ROWS).json --plot search-$(ROWS).png
 
 # Wide and narrow pictures of every page, taken from the running product: make screenshots PHOTOS=folder
 screenshots: .venv/installed-test

@@ -133,7 +133,8 @@ PREPARED_STATEMENTS = env.flag(
 )
 _DATABASE_OPTIONS = {
     "connect_timeout": 5,  # seconds; a page should say 503 before its reader gives up
-    "prepare_threshold": 0 if PREPARED_STATEMENTS else None,  # what Django itself asks is never prepared
+    # what a connection asks a second time; what Django itself asks is never prepared
+    "prepare_threshold": 1 if PREPARED_STATEMENTS else None,
     # one plan for all vectors: to plan a search takes about as long as to search
     **({"options": "-c plan_cache_mode=force_generic_plan"} if PREPARED_STATEMENTS else {}),
 }

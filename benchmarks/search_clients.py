@@ -40,7 +40,7 @@ def _search_on(encoder_id: int, queries: Floats, together: Any, counts: Any) -> 
     row = Encoder.objects.get(pk=encoder_id)
     made = IndexBuild.objects.select_related("encoder").get(encoder=row, state=IndexBuild.State.READY)
     assert made.tuned is not None
-    through = Through(made, made.tuned.steps[0].effort())
+    through = Through(made, made.tuned.steps[0].effort)
     order = np.random.default_rng(os.getpid()).permutation(len(queries))
     for place in order[:20]:
         nearest(row, queries[place], K, through=through)

@@ -166,7 +166,7 @@ def settings_tried(
 ) -> Iterator[Result]:
     """Each effort that tuning tried, the chosen one first, with the benchmark's queries."""
     assert made.tuned is not None
-    chosen, kind = made.tuned.steps[0].effort(), kinds.get(made.kind)
+    chosen, kind = made.tuned.steps[0].effort, kinds.get(made.kind)
     tried = Measurement.objects.filter(build=made, purpose=Measurement.Purpose.TUNING)
     efforts = [Effort(one.parameters[kind.breadth], one.parameters.get("candidates")) for one in tried]
     for effort in dict.fromkeys([chosen, *sorted(efforts, key=lambda effort: effort.breadth)]):

@@ -16,8 +16,8 @@ from search.kinds import Coarse, Parameters
 from search.kinds.base import ROWS_A_LIST
 from search.models import Code, Encoder, IndexBuild, Projection
 from search.nearest import Through, plan_of, statements
-from search.tuned import Tuning
-from search.tuning import MEASURED_K, Trial
+from search.tuned import MEASURED_K, Tuning
+from search.tuning import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -124,14 +124,19 @@ def _create(made: IndexBuild) -> None:
     with _generous():
         if isinstance(kind, Coarse):
             codes.make(made, kind)
+            _analyze("search_code")  # or the planner takes it for empty, and compares each row with each
         with connection.cursor() as cursor:
             cursor.execute(f"SET maintenance_work_mem = '{max(256, kind.memory_mb(made.plan))}MB'")
             for statement in kind.create_indexes(made.plan):
                 cursor.execute(statement)
         if isinstance(kind, Coarse):
             codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE search_embedding, search_code, gallery_asset")
+        _analyze("search_embedding, search_code, gallery_asset")
+
+
+def _analyze(tables: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {tables}")
 
 
 @contextmanager
@@ -160,13 +165,13 @@ def _checked(made: IndexBuild, tuned: Tuning, trials: list[Trial]) -> Trial:
         )
     if not is_used(made, tuned):
         raise BuildFailed("Postgres reads so few rows faster without an index. Searches stay exact.")
-    return next(trial for trial in trials if trial.effort == tuned.steps[0].effort())
+    return next(trial for trial in trials if trial.effort == tuned.steps[0].effort)
 
 
 def is_used(made: IndexBuild, tuned: Tuning) -> bool:
     """Whether Postgres' planner searches through the index."""
     vector = stored.sample(made.encoder, 1)[1][0]
-    through = Through(made, tuned.steps[0].effort())
+    through = Through(made, tuned.steps[0].effort)
     return all(
         made.index_name in plan_of(asked) for asked in statements(made.encoder, vector, MEASURED_K, through=through)
     )

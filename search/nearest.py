@@ -32,8 +32,6 @@ class Through:
 class Statement:
     sql: str
     parameters: Sequence[Any]
-    #: Whether it will be asked again with other vectors, so that its plan is worth keeping.
-    recurs: bool
 
 
 class Asked(NamedTuple):
@@ -80,12 +78,12 @@ class Passing:
 
     def count(self, most: int) -> int:
         """How many, up to a number."""
-        [(count,)] = wire.rows(f"SELECT count(*) FROM (SELECT FROM ({self.sql}) a LIMIT {most}) b", prepare=False)
+        [(count,)] = wire.rows(f"SELECT count(*) FROM (SELECT FROM ({self.sql}) a LIMIT {most}) b")
         return int(count)
 
     def estimate(self) -> int:
         """How many, as Postgres' statistics have it: counting half a million takes longer than a search."""
-        [(line,)] = wire.rows(f"EXPLAIN (FORMAT json) {self.sql}", prepare=False)
+        [(line,)] = wire.rows(f"EXPLAIN (FORMAT json) {self.sql}")
         [plan] = line if isinstance(line, list) else json.loads(line)
         return int(plan["Plan"]["Plan Rows"])
 
@@ -102,7 +100,7 @@ def nearest(
     """(asset id, distance) of the k nearest to a (dimensions,) unit vector, nearest first; exact unless `through`."""
     found: Found = []
     for asked in statements(row, vector, k, metric=metric, through=through, passing=passing):
-        found += wire.rows(asked.sql, asked.parameters, prepare=None if asked.recurs else False)
+        found += wire.rows(asked.sql, asked.parameters)
     return sorted(found, key=itemgetter(1))[:k]
 
 
@@ -120,8 +118,8 @@ def statements(
     if through:
         return _through(through, vector, asked, passing)
     if passing is None:
-        return [Statement(_ALL.format(**asked._asdict()), [wire.halfvec(vector)], recurs=True)]
-    return [Statement(_PASSING.format(among=passing.sql, **asked._asdict()), [wire.halfvec(vector)], recurs=False)]
+        return [Statement(_ALL.format(**asked._asdict()), [wire.halfvec(vector)])]
+    return [Statement(_PASSING.format(among=passing.sql, **asked._asdict()), [wire.halfvec(vector)])]
 
 
 def _through(through: Through, vector: FloatArray, asked: Asked, passing: Passing | None) -> list[Statement]:
@@ -142,7 +140,6 @@ def _through(through: Through, vector: FloatArray, asked: Asked, passing: Passin
                 **asked._asdict(),
             ),
             parameters,
-            recurs=passing is None,
         )
         for part in parts
     ]

@@ -6,6 +6,9 @@ from typing import Any, Self
 
 from search.kinds import Effort
 
+#: Hits by which recall is commonly compared.
+MEASURED_K = 10
+
 
 @dataclass(frozen=True)
 class Step:
@@ -23,13 +26,17 @@ class Step:
     #: Of ten hits under a filter that passes so many that they are within the depth.
     recall_filtered: float | None = None
     filtered_ms: float | None = None
+    #: That pass the filter.
+    candidates_filtered: int | None = None
 
-    def effort(self, passing: float = 1.0) -> Effort:
-        """For a search of which so large a share of all assets passes the filters."""
-        if self.candidates is None or passing == 1:
-            return Effort(self.breadth, self.candidates)
-        # of so many candidates as many pass; half as many again and some more, since that varies
-        return Effort(self.breadth, math.ceil(1.5 * self.candidates * passing) + 10)
+    @property
+    def effort(self) -> Effort:
+        return Effort(self.breadth, self.candidates)
+
+    def effort_under_filter(self, k: int) -> Effort:
+        if self.candidates_filtered is None:
+            return self.effort
+        return Effort(self.breadth, math.ceil(self.candidates_filtered * max(1, k / MEASURED_K)))
 
 
 @dataclass(frozen=True)

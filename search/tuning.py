@@ -20,11 +20,9 @@ from search.metrics import recall_at_k
 from search.models import Encoder, IndexBuild, Measurement, RecentQuery
 from search.nearest import Passing, Through, nearest
 from search.stored import Ids
-from search.tuned import ExactCost, Step, Tuning
+from search.tuned import MEASURED_K, ExactCost, Step, Tuning
 from search.vectors import FloatArray
 
-#: Hits by which recall is commonly compared, and for which an answer states it.
-MEASURED_K = 10
 #: How deep searches may go: for as many hits, or for ten under a filter that passes ten of so many.
 _DEPTHS = (MEASURED_K, 20, 50, 100, 200, 500, 1000)
 #: Stored vectors, and recent queries, that an index is measured with.
@@ -162,7 +160,7 @@ def tune(build: IndexBuild) -> tuple[Tuning, list[Trial]]:
 def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
     """The same efforts, measured again; and how ten hits were found."""
     asked = questions(build.encoder, stored.count(build.encoder))
-    of_each = [tried(build, step.effort(), _fit(asked, step.depth), step.depth) for step in tuning.steps]
+    of_each = [tried(build, step.effort, _fit(asked, step.depth), step.depth) for step in tuning.steps]
     steps = [
         replace(step, recall=_worst(trial), p50_ms=trial.p50_ms)
         for step, trial in zip(tuning.steps, of_each, strict=True)
@@ -199,13 +197,16 @@ def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | No
 
 
 def _with_fewest_candidates(build: IndexBuild, breadth: int, asked: Questions, depth: int, after: Step | None) -> Trial:
-    """The fewest candidates that reach the target; the most that are worth a try where none do."""
-    choices = _candidates(depth, after)
-    best = tried(build, Effort(breadth, choices[-1]), asked, depth)
+    return _fewest(_candidates(depth, after), lambda count: tried(build, Effort(breadth, count), asked, depth))
+
+
+def _fewest(choices: Sequence[int], search: Callable[[int], Trial]) -> Trial:
+    """The search with the fewest candidates that reaches the target; with the most where none does."""
+    best = search(choices[-1])
     low, high = 0, len(choices) - 1
     while best.reaches and low < high:
         middle = (low + high) // 2
-        trial = tried(build, Effort(breadth, choices[middle]), asked, depth)
+        trial = search(choices[middle])
         low, high, best = (low, middle, trial) if trial.reaches else (middle + 1, high, best)
     return best
 
@@ -231,10 +232,21 @@ def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
     part = step.depth // MEASURED_K
     if part == 1:
         return step
-    among = Asset.objects.annotate(part=Mod(F("pk"), part)).filter(part=0)
-    passes: Callable[[Ids], NDArray[np.bool_]] = lambda ids: ids % part == 0  # noqa: E731 (named for its use below)
-    trial = tried(build, step.effort(1 / part), asked, MEASURED_K, passing=Passing(among), passes=passes)
-    return replace(step, recall_filtered=_worst(trial), filtered_ms=trial.p50_ms)
+    passing = Passing(Asset.objects.annotate(part=Mod(F("pk"), part)).filter(part=0))
+
+    def search(candidates: int | None) -> Trial:
+        return tried(
+            build, Effort(step.breadth, candidates), asked, MEASURED_K,
+            passing=passing, passes=lambda ids: ids % part == 0,
+        )  # fmt: skip
+
+    trial = search(None) if step.candidates is None else _fewest(_candidates(MEASURED_K, None), search)
+    return replace(
+        step,
+        recall_filtered=_worst(trial),
+        filtered_ms=trial.p50_ms,
+        candidates_filtered=trial.effort.candidates,
+    )
 
 
 def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:

@@ -29,7 +29,7 @@ def choose(build: IndexBuild | None, k: int, metric: Metric, passing: Passing | 
     if passing is not None:
         return _filtered(build, tuning, k, metric, passing)
     step = tuning.step(k)
-    return _through(build, step, metric, step.effort(), step.recall) if step else exact(metric, None)
+    return _through(build, step, metric, step.effort, step.recall) if step else exact(metric, None)
 
 
 def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing: Passing) -> Way:
@@ -42,7 +42,7 @@ def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing
     if step is None:
         return exact(metric, passing)
     recall = step.recall if step.recall_filtered is None else step.recall_filtered
-    return _through(build, step, metric, step.effort(share), recall, filters="iterated")
+    return _through(build, step, metric, step.effort_under_filter(k), recall, filters="iterated")
 
 
 def _through(

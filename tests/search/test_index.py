@@ -81,7 +81,7 @@ def test_each_kind_ranks_as_numpy_does_and_is_used_where_the_answer_says_so(row,
     answer = query.find_similar(filled[1][3], row)
     assert (answer.search.exact, answer.search.index) == (False, kind)
     assert answer.search.recall == built.recall
-    plain = Through(built, built.tuned.steps[0].effort())
+    plain = Through(built, built.tuned.steps[0].effort)
     for passing in (None, Passing(Asset.objects.filter(format="JPEG"))):
         through, exact = (
             [plan_of(asked) for asked in statements(row, filled[1][3], 10, through=by, passing=passing)]
