@@ -135,8 +135,6 @@ _DATABASE_OPTIONS = {
     "connect_timeout": 5,  # seconds; a page should say 503 before its reader gives up
     # what a connection asks a second time; what Django itself asks is never prepared
     "prepare_threshold": 1 if PREPARED_STATEMENTS else None,
-    # one plan for all vectors: to plan a search takes about as long as to search
-    **({"options": "-c plan_cache_mode=force_generic_plan"} if PREPARED_STATEMENTS else {}),
 }
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {

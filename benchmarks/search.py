@@ -154,7 +154,7 @@ def print_targets(report: dict[str, Any]) -> None:
     _told("8 clients / 1 client", rates[8] / rates[1], ">= 1.7", f"{rates[1]:.0f} and {rates[8]:.0f} searches/s")
     for place, name in enumerate(_GROWING):
         points = [(int(size), ones[place]["p50_ms"]) for size, ones in report["growth"].items() if len(ones) > place]
-        if len(points) > 1:
+        if len(points) > 1 and points[-1][0] >= 10 * points[0][0]:
             sizes, times = np.log([point[0] for point in points]), np.log([point[1] for point in points])
             shown = ", ".join(f"{size:,}: {ms:.2f} ms" for size, ms in points)
             _told(f"growth of {name}, exponent", float(np.polyfit(sizes, times, 1)[0]), "<= 0.5", shown)

@@ -245,13 +245,21 @@ class MeasurementSerializer(serializers.ModelSerializer[Measurement]):
 
 
 class IndexSerializer(serializers.ModelSerializer[IndexBuild]):
-    lists = serializers.IntegerField(source="parameters.lists", default=None)
+    lists = serializers.SerializerMethodField(help_text="Of all groups together, where there are groups.")
+    parameters = serializers.SerializerMethodField(help_text="What it was built with.")
     probes = serializers.SerializerMethodField()
     measured = serializers.SerializerMethodField(help_text="The latest measurement, with what it was searched with.")
 
     class Meta:
         model = IndexBuild
         fields = ["kind", "rows", "lists", "probes", "parameters", "recall", "finished", "measured"]
+
+    @extend_schema_field(serializers.IntegerField(allow_null=True))
+    def get_lists(self, build: IndexBuild) -> int | None:
+        return build.summary.get("lists")
+
+    def get_parameters(self, build: IndexBuild) -> dict[str, int]:
+        return build.summary
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
     def get_probes(self, build: IndexBuild) -> int | None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from django.db import connection
+from django.db import IntegrityError, connection
 from numpy.typing import NDArray
 
 from search import kinds, stored, wire
@@ -17,12 +17,18 @@ from search.vectors import FloatArray
 #: Vectors that a projection is learned from: some hundred for each of its dimensions.
 _SAMPLE = 50_000
 
+#: Of an asset that is there still.
 _INSERT = (
-    "INSERT INTO search_code (build_id, asset_id, part, {column}, vector) VALUES (%s, %s, %s, %b::{type}, %b::halfvec) "
+    "INSERT INTO search_code (build_id, asset_id, part, {column}, vector) "
+    "SELECT %s, id, %s, %b::{type}, %b::halfvec FROM gallery_asset WHERE id = %s FOR KEY SHARE "
     "ON CONFLICT (asset_id, build_id) "
     "DO UPDATE SET (part, {column}, vector) = (EXCLUDED.part, EXCLUDED.{column}, EXCLUDED.vector)"
 )
 _COPY = "COPY search_code (build_id, asset_id, part, {column}, vector) FROM STDIN (FORMAT binary)"
+_STALE = """
+    DELETE FROM search_code AS mine WHERE build_id = %s AND NOT EXISTS (
+        SELECT FROM search_embedding WHERE asset_id = mine.asset_id AND encoder_id = %s AND vector IS NOT NULL)
+"""
 _UNCODED = """
     SELECT asset_id FROM search_embedding AS mine WHERE encoder_id = %s AND vector IS NOT NULL
     AND NOT EXISTS (SELECT FROM search_code WHERE search_code.asset_id = mine.asset_id AND build_id = %s)
@@ -57,11 +63,12 @@ def make(build: IndexBuild, kind: Coarse) -> None:
 
 
 def complete(build: IndexBuild, kind: Coarse) -> None:
-    """Code what was embedded by someone who did not know of the build yet.
+    """Code what was embedded by someone who did not know of the build yet, and uncode what is embedded no more.
 
     To be called when every transaction that began before the projection was stored has ended.
     """
     with connection.cursor() as cursor:
+        cursor.execute(_STALE, [build.pk, build.encoder_id])
         cursor.execute(_UNCODED, [build.encoder_id, build.pk])
         missing = {asset_id for (asset_id,) in cursor.fetchall()}
     if not missing:
@@ -69,7 +76,7 @@ def complete(build: IndexBuild, kind: Coarse) -> None:
     for ids, vectors in stored.pages(build.encoder):
         wanted = [place for place, asset_id in enumerate(ids.tolist()) if asset_id in missing]
         if wanted:
-            _insert(kind, build.plan, ids[wanted], vectors[wanted])
+            _insert(kind, build.plan, projection(build.pk), ids[wanted], vectors[wanted])
 
 
 def add(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
@@ -78,17 +85,17 @@ def add(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:
         kind = kinds.get(build.kind)
         if isinstance(kind, Coarse):
             with suppress(Projection.DoesNotExist):  # replaced just now: nobody needs them any more
-                _insert(kind, build.plan, np.array(list(embedded)), np.stack(list(embedded.values())))
+                fitted = projection(build.pk)
+                _insert(kind, build.plan, fitted, np.array(list(embedded)), np.stack(list(embedded.values())))
 
 
-def _insert(kind: Coarse, plan: Plan, ids: Ids, vectors: FloatArray) -> None:
-    fitted = projection(plan.build_id)
+def _insert(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vectors: FloatArray) -> None:
     coded = zip(ids.tolist(), fitted.part_of(vectors).tolist(), kind.encode(fitted, vectors), vectors, strict=True)
     with wire.cursor() as cursor:
         cursor.executemany(
             _INSERT.format(column=kind.column, type=kind.code_type(plan)).encode(),
             [
-                (plan.build_id, asset_id, part, _to_wire(kind, plan, code), wire.halfvec(vector))
+                (plan.build_id, part, _to_wire(kind, plan, code), wire.halfvec(vector), asset_id)
                 for asset_id, part, code, vector in coded
             ],
         )
@@ -112,8 +119,11 @@ def _copy_in(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vecto
     table["code"] = made
     table["vector_bytes"] = table.dtype["dimensions"].itemsize + table.dtype["vector"].itemsize
     table["dimensions"], table["vector"] = vectors.shape[1] << 16, vectors
-    with wire.cursor() as cursor, cursor.copy(_COPY.format(column=kind.column).encode()) as copy:
-        copy.write(wire.COPY_HEADER + table.tobytes() + wire.COPY_TRAILER)
+    try:
+        with wire.cursor() as cursor, cursor.copy(_COPY.format(column=kind.column).encode()) as copy:
+            copy.write(wire.COPY_HEADER + table.tobytes() + wire.COPY_TRAILER)
+    except IntegrityError:  # an asset was deleted since it was read
+        _insert(kind, plan, fitted, ids, vectors)
     return parts
 
 

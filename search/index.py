@@ -2,12 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -31,8 +32,8 @@ _RECALL_SLACK = 0.02
 _PAUSE_AFTER_FAILURE = timedelta(hours=1)
 #: Measured again when the gallery has changed by this share, or after this time.
 _MEASURE_CHANGE, _MEASURE_EVERY = 0.1, timedelta(days=1)
-#: Rows of codes deleted in one statement.
-_DELETED_AT_ONCE = 50_000
+#: Searches that chose the old index just before another took over have found what they look for by then.
+_GRACE_S = 1.0
 
 
 class BuildFailed(Exception):
@@ -85,14 +86,14 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
     `kind` is remembered for this encoder. Of the kind "exact" nothing is built: the serving index goes, and None
     comes back.
     """
-    with _one_at_a_time():
-        if kind:
-            row.index_kind = kind
+    name = kind or kind_wanted(row)
+    with _one_at_a_time(), _generous():
+        _remove_leftovers()
+        made = None if name == kinds.EXACT else _build(row, name, parameters or {})
+        if kind:  # what the setting says need not be remembered: it may change
+            row.index_kind = "" if kind == settings.INDEX_KIND else kind
             row.save(update_fields=["index_kind"])
-        _remove_leftovers(row)
-        if kind_wanted(row) == kinds.EXACT:
-            return _serve(row, None)
-        return _build(row, kind_wanted(row), parameters or {})
+        return _serve(row, made)
 
 
 def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
@@ -114,24 +115,33 @@ def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
         raise BuildFailed(f"The index was not built: {error}") from error
     made.tuning, made.recall = tuned.to_json(), tuned.steps[0].recall
     tuning.record_check(made, tuned, best, rows)
-    _serve(row, made)
     return made
 
 
 def _create(made: IndexBuild) -> None:
     """CREATE INDEX, while searches and writes go on; of a kind that has codes, make those first."""
     kind = kinds.get(made.kind)
-    with _generous():
-        if isinstance(kind, Coarse):
-            codes.make(made, kind)
-            _analyze("search_code")  # or the planner takes it for empty, and compares each row with each
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET maintenance_work_mem = '{max(256, kind.memory_mb(made.plan))}MB'")
-            for statement in kind.create_indexes(made.plan):
-                cursor.execute(statement)
-        if isinstance(kind, Coarse):
-            codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
-        _analyze("search_embedding, search_code, gallery_asset")
+    if isinstance(kind, Coarse):
+        codes.make(made, kind)
+        _analyze("search_code")  # or the planner takes it for empty, and compares each row with each
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET maintenance_work_mem = '{max(256, kind.memory_mb(made.plan))}MB'")
+    try:
+        _execute(kind.create_indexes(made.plan))
+    except OperationalError as error:
+        if "shared memory" not in str(error):
+            raise
+        _drop_indexes(made)  # containers have little; alone it takes longer, and none
+        _execute(["SET max_parallel_maintenance_workers = 0", *kind.create_indexes(made.plan)])
+    if isinstance(kind, Coarse):
+        codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
+    _analyze("search_embedding, search_code, gallery_asset")
+
+
+def _execute(statements: Iterable[str]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def _analyze(tables: str) -> None:
@@ -185,6 +195,8 @@ def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:
         if made:
             made.state, made.finished = IndexBuild.State.READY, timezone.now()
             made.save()
+    if old:
+        time.sleep(_GRACE_S)
     for replaced in old:
         _drop(replaced)
     if made and made.recall:
@@ -196,43 +208,48 @@ def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:
 
 
 def measure(row: Encoder) -> IndexBuild | None:
-    """Measure the serving index again; None where none serves."""
-    build = IndexBuild.objects.serving(row)
-    if build is None or build.tuned is None:
-        return None
-    tuned, trial = tuning.remeasure(build, build.tuned)
-    tuning.record_check(build, tuned, trial, stored.count(row))
-    build.tuning, build.recall = tuned.to_json(), tuned.steps[0].recall
-    build.save(update_fields=["tuning", "recall"])
-    return build
+    """Measure the serving index again; None where none serves. Raises BuildFailed while one is being built."""
+    with _one_at_a_time(), _generous():
+        build = IndexBuild.objects.serving(row)
+        if build is None or build.tuned is None:
+            return None
+        tuned, trial = tuning.remeasure(build, build.tuned)
+        tuning.record_check(build, tuned, trial, tuned.rows)
+        build.tuning, build.recall = tuned.to_json(), tuned.steps[0].recall
+        build.save(update_fields=["tuning", "recall"])
+        return build
 
 
 # --- drop ---------------------------------------------------------------------------------------------------------
 
 
 def _drop(made: IndexBuild) -> None:
+    """The projection goes last: it tells that there is something left to drop."""
+    Code.objects.filter(build=made).delete()
+    _drop_indexes(made)
+    Projection.objects.filter(build=made).delete()
+
+
+def _drop_indexes(made: IndexBuild) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'i' AND relname ~ %s", [f"^{made.index_name}(_[0-9]+)?$"]
-        )
+        named = f"^{made.index_name}(_[0-9]+)?$"
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'i' AND relname ~ %s", [named])
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-    Projection.objects.filter(build=made).delete()
-    while Code.objects.filter(pk__in=Code.objects.filter(build=made).values("pk")[:_DELETED_AT_ONCE]).delete()[0]:
-        pass
 
 
-def tidy(row: Encoder) -> None:
-    """Clear away what a build that was killed left behind, unless one is at work. Raises BuildFailed."""
-    if _leftovers(row):
-        with _one_at_a_time():
-            _remove_leftovers(row)
+def tidy() -> None:
+    """Clear away what builds that were killed left behind, unless one is at work."""
+    if _leftovers():
+        with suppress(BuildFailed), _one_at_a_time(), _generous():
+            _remove_leftovers()
 
 
-def _leftovers(row: Encoder) -> list[IndexBuild]:
-    """Builds that were interrupted, and builds replaced whose index is there still."""
-    unfinished = Q(state=IndexBuild.State.BUILDING) | Q(state=IndexBuild.State.REPLACED, pk__in=_built())
-    return list(IndexBuild.objects.filter(unfinished, encoder=row))
+def _leftovers() -> list[IndexBuild]:
+    """Builds that were interrupted, and builds that serve no more whose index or codes are there still."""
+    there = Q(pk__in=_built()) | Q(projection__isnull=False)
+    ended = Q(state__in=[IndexBuild.State.REPLACED, IndexBuild.State.FAILED]) & there
+    return list(IndexBuild.objects.filter(Q(state=IndexBuild.State.BUILDING) | ended).select_related("encoder"))
 
 
 def _built() -> list[int]:
@@ -244,9 +261,9 @@ def _built() -> list[int]:
         return [build for (build,) in cursor.fetchall() if build]
 
 
-def _remove_leftovers(row: Encoder) -> None:
+def _remove_leftovers() -> None:
     """What a build that was killed left behind, before it served or while it took over."""
-    for dead in _leftovers(row):
+    for dead in _leftovers():
         _drop(dead)
         if dead.state == IndexBuild.State.BUILDING:
             dead.state, dead.error = IndexBuild.State.FAILED, "The build was interrupted."

@@ -193,6 +193,11 @@ class IndexBuild(models.Model):
     def tuned(self) -> Tuning | None:
         return Tuning.from_json(self.tuning) if self.tuning else None
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """What it was built with, one number each."""
+        return {name: sum(one) if isinstance(one, list) else one for name, one in self.parameters.items()}
+
     @cached_property
     def last_check(self) -> "Measurement | None":
         return self.measurements.filter(purpose=Measurement.Purpose.CHECK).first()
@@ -200,7 +205,9 @@ class IndexBuild(models.Model):
     @property
     def plan(self) -> "kinds.Plan":
         """What its kind needs to know of it."""
-        return kinds.Plan(self.pk, self.encoder_id, self.encoder.dimensions, self.index_name, self.parameters)
+        return kinds.Plan(
+            self.pk, self.encoder_id, self.encoder.dimensions, self.index_name, self.rows, self.parameters
+        )
 
 
 class Projection(models.Model):

@@ -1,11 +1,14 @@
 """The only reader of vectors: find_similar(...) -> Answer."""
 
+import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
+from django.core.cache import cache
 from django.core.exceptions import EmptyResultSet
 from django.db.models import prefetch_related_objects
 
@@ -14,7 +17,7 @@ from gallery.models import Asset, AssetQuerySet
 from search import calibration, nearest, pictures, rules, stored, telemetry, vectors, way, wire
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, Metric
-from search.models import Encoder, Rule
+from search.models import Encoder, Projection, Rule
 from search.nearest import Found, Passing
 from search.pictures import Picture
 from search.serving import Serving, serving
@@ -35,7 +38,7 @@ class Wanted:
     among: AssetQuerySet | None = None
     metric: Metric = COSINE
     min_similarity: float | None = None
-    #: Near-identical hits as one, with a count.
+    #: Near-identical hits as one, with a count; among the 2,000 nearest.
     collapse: bool = False
 
 
@@ -114,6 +117,8 @@ def _encoded(parts: Sequence[Part], row: Encoder) -> list[FloatArray]:
     return made
 
 
+#: Seconds.
+_SEEN_S = 3600
 #: It would be a pity to lose some, not a fault: no search waits for the disk.
 _REMEMBER = (
     "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) "
@@ -122,9 +127,15 @@ _REMEMBER = (
 
 
 def _remember(row: Encoder, queries: FloatArray) -> None:
-    """What people search with is what an index is measured with."""
-    with wire.cursor() as cursor:
-        cursor.executemany(_REMEMBER, [(row.pk, wire.halfvec(query)) for query in queries])
+    """What people search with is what an index is measured with; who turns pages asks nothing new."""
+    new = [query for query in map(wire.halfvec, queries) if cache.add(_seen(query), 1, _SEEN_S)]
+    if new:
+        with wire.cursor() as cursor:
+            cursor.executemany(_REMEMBER, [(row.pk, query) for query in new])
+
+
+def _seen(query: wire.Wire) -> str:
+    return f"search.seen.{hashlib.sha256(query).hexdigest()}"
 
 
 def vector_of(asset: Asset, row: Encoder) -> FloatArray:
@@ -212,11 +223,13 @@ class _Search:
         except EmptyResultSet:
             return [], How(exact=True, metric=self.wanted.metric.name, filters="ranked")
         chosen = way.choose(self.serving.build, count - len(self.but), self.wanted.metric, passing)
-        found = self._nearest(count, passing, chosen)
-        if chosen.through and len(found) < count:
-            chosen = way.exact(self.wanted.metric, passing)
-            found = self._nearest(count, passing, chosen)
-        return found, chosen.how
+        if chosen.through:
+            with suppress(Projection.DoesNotExist):  # another index has taken over since
+                found = self._nearest(count, passing, chosen)
+                if len(found) >= count:
+                    return found, chosen.how
+        chosen = way.exact(self.wanted.metric, passing)
+        return self._nearest(count, passing, chosen), chosen.how
 
     def _nearest(self, count: int, passing: Passing | None, chosen: Way) -> Found:
         """To any of the queries."""

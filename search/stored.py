@@ -54,11 +54,11 @@ def pages(row: Encoder) -> Iterator[tuple[Ids, FloatArray]]:
 
 
 def sample(row: Encoder, most: int) -> tuple[Ids, FloatArray]:
-    """Up to so many of an encoder's vectors, drawn at random: (n,) int64 and (n, d) float32."""
+    """Up to so many of an encoder's vectors, drawn at random, in random order: (n,) int64 and (n, d) float32."""
     # more than are wanted: the number that comes of drawing each row on its own varies
     percent = min(100.0, 100 * (1.5 * most + 50) / max(1, count(row)))
     ids, vectors = _copied(row, _SAMPLE_OF.format(encoder=row.pk, percent=percent, most=3 * most + 100))
-    chosen = np.sort(np.random.default_rng().permutation(len(ids))[:most])
+    chosen = np.random.default_rng().permutation(len(ids))[:most]
     return ids[chosen], vectors[chosen]
 
 

@@ -62,7 +62,7 @@ def sweep() -> None:
 def _keep_index(row: Encoder) -> None:
     """Measure it when it may have changed, and build it anew when it is no longer what it should be."""
     try:
-        index.tidy(row)
+        index.tidy()
         if index.is_measurement_due(row):
             index.measure(row)
         if index.is_due(row):

@@ -49,6 +49,8 @@ class ExactCost:
 
 @dataclass(frozen=True)
 class Tuning:
+    #: Embeddings there were when it was measured last.
+    rows: int
     steps: tuple[Step, ...]
     exact: ExactCost
 
@@ -57,21 +59,21 @@ class Tuning:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(tuple(Step(**step) for step in data["steps"]), ExactCost(**data["exact"]))
+        return cls(data["rows"], tuple(Step(**step) for step in data["steps"]), ExactCost(**data["exact"]))
 
     def step(self, depth: float) -> Step | None:
         """The least that serves so deep a search; None where it is too deep for the index."""
         return next((step for step in self.steps if step.depth >= depth), None)
 
-    def exact_up_to(self, k: int, rows: int) -> int:
+    def exact_up_to(self, k: int) -> int:
         """The number of assets passing a filter up to which ranking them all is measured to be faster.
 
-        With n of `rows` passing, the k-th of them is about the (k * rows / n)-th of all. A step serves from
+        With n of all rows passing, the k-th of them is about the (k * rows / n)-th of all. A step serves from
         n = k * rows / depth on, and is faster from where ranking n assets takes longer than it does.
         """
         limits = [
-            max(k * rows / step.depth, (step.filtered_ms - self.exact.base_ms) / self.exact.row_ms)
+            max(k * self.rows / step.depth, (step.filtered_ms - self.exact.base_ms) / self.exact.row_ms)
             for step in self.steps
             if step.filtered_ms is not None
         ]
-        return round(min([rows, *limits]))
+        return round(min([self.rows, *limits]))

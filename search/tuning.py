@@ -50,8 +50,11 @@ class Questions:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def first(self, count: int) -> "Questions":
-        return Questions(self.vectors[:count], self.assets[:count], self.truth[:count])
+    def some(self, count: int) -> "Questions":
+        """So many stored vectors and as many recent queries, if there are; each as random as the whole."""
+        stored_ones, recent = np.flatnonzero(self.assets)[:count], np.flatnonzero(self.assets == 0)[:count]
+        kept = np.concatenate([stored_ones, recent])
+        return Questions(self.vectors[kept], self.assets[kept], self.truth[kept])
 
 
 @dataclass(frozen=True)
@@ -154,22 +157,23 @@ def tune(build: IndexBuild) -> tuple[Tuning, list[Trial]]:
             break
         steps.append(Step(depth, best.effort.breadth, best.effort.candidates, _worst(best), best.p50_ms))
         exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
-    return Tuning(_under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), trials
+    return Tuning(build.rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), trials
 
 
 def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
     """The same efforts, measured again; and how ten hits were found."""
-    asked = questions(build.encoder, stored.count(build.encoder))
+    rows = stored.count(build.encoder)
+    asked = questions(build.encoder, rows)
     of_each = [tried(build, step.effort, _fit(asked, step.depth), step.depth) for step in tuning.steps]
     steps = [
         replace(step, recall=_worst(trial), p50_ms=trial.p50_ms)
         for step, trial in zip(tuning.steps, of_each, strict=True)
     ]
-    return Tuning(_under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), of_each[0]
+    return Tuning(rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), of_each[0]
 
 
 def _fit(asked: Questions, depth: int) -> Questions:
-    return asked if depth == MEASURED_K else asked.first(_FOR_DEEP)
+    return asked if depth == MEASURED_K else asked.some(_FOR_DEEP)
 
 
 def _worst(trial: Trial) -> float:
@@ -224,7 +228,7 @@ def _candidates(depth: int, after: Step | None) -> list[int]:
 
 
 def _under_filters(build: IndexBuild, steps: Iterable[Step], asked: Questions) -> tuple[Step, ...]:
-    return tuple(_under_filter(build, step, asked.first(_FOR_DEEP)) for step in steps)
+    return tuple(_under_filter(build, step, asked.some(_FOR_DEEP)) for step in steps)
 
 
 def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
@@ -299,7 +303,7 @@ def _measurement(build: IndexBuild, trial: Trial, purpose: Measurement.Purpose, 
         purpose=purpose,
         rows=rows,
         kind=build.kind,
-        parameters={**build.parameters, **searched},
+        parameters={**build.summary, **searched},
         recall=trial.recall,
         recall_recent=trial.recall_recent,
         p50_ms=trial.p50_ms,

@@ -33,11 +33,11 @@ def choose(build: IndexBuild | None, k: int, metric: Metric, passing: Passing | 
 
 
 def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing: Passing) -> Way:
-    limit = tuning.exact_up_to(k, build.rows)
+    limit = tuning.exact_up_to(k)
     count = passing.count(limit + 1)
     if count <= limit:
         return exact(metric, passing)
-    share = min(1.0, max(count, passing.estimate()) / build.rows)
+    share = min(1.0, max(count, passing.estimate()) / tuning.rows)
     step = tuning.step(k / share)
     if step is None:
         return exact(metric, passing)

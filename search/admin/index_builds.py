@@ -47,7 +47,7 @@ class IndexBuildAdmin(ReadOnlyAdmin):
     @admin.display(description="parameters")
     def searched_with(self, build: IndexBuild) -> str:
         """What it was built with, and is searched with."""
-        return listed({**build.parameters, **effort(build)})
+        return listed({**build.summary, **effort(build)})
 
     @admin.display(description="duration")
     def duration(self, build: IndexBuild) -> timedelta | None:

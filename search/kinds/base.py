@@ -22,6 +22,7 @@ class Plan:
     encoder_id: int
     dimensions: int
     index_name: str
+    rows: int
     parameters: Parameters
 
 

@@ -31,9 +31,16 @@ class Migration(migrations.Migration):
             name='parameters',
             field=models.JSONField(default=dict, help_text='What it was built with.'),
         ),
+        migrations.AlterField(
+            model_name='indexbuild',
+            name='lists',
+            field=models.PositiveIntegerField(null=True),
+        ),
+        # what served was not measured as it has to be now: it is dropped, and the next sweep builds another
         migrations.RunSQL(
-            "UPDATE search_indexbuild SET parameters = jsonb_build_object('lists', lists)",
-            "UPDATE search_indexbuild SET lists = (parameters->>'lists')::int",
+            "UPDATE search_indexbuild SET parameters = jsonb_build_object('lists', lists), "
+            "state = CASE state WHEN 'ready' THEN 'replaced' ELSE state END",
+            "UPDATE search_indexbuild SET lists = coalesce((parameters->>'lists')::int, 1)",
         ),
         migrations.RemoveField(
             model_name='indexbuild',

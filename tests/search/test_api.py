@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from gallery.models import Collection
 from search import pipeline
 from search.encoders import EncoderUnavailable
-from search.models import Encoder
+from search.models import Encoder, IndexBuild
 
 SEARCH = "/api/v1/search/"
 
@@ -180,3 +180,17 @@ def test_schema_is_valid_openapi_without_warnings(api, capsys):
         schema["paths"]
     )
     assert api.get("/api/v1/docs/").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["ivfflat", "hnsw", "pca"])
+def test_status_tells_of_an_index_of_any_kind(api, encoder, kind):
+    parameters = {"ivfflat": {"lists": 20}, "hnsw": {"m": 16}, "pca": {"groups": 2, "lists": [8, 12]}}[kind]
+    build = IndexBuild.objects.create(
+        encoder=encoder, kind=kind, state="ready", rows=1000, parameters=parameters, recall=0.99
+    )
+    build.measurements.create(
+        encoder=encoder, purpose="check", rows=1000, kind=kind, parameters={"probes": 3}, recall=0.99, p50_ms=0.5
+    )
+    told = api.get("/api/v1/status/").json()["index"]
+    assert (told["kind"], told["lists"], told["probes"]) == (kind, None if kind == "hnsw" else 20, 3)
+    assert told["measured"]["p50_ms"] == 0.5

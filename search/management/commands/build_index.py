@@ -24,6 +24,8 @@ class Command(BaseCommand):
         row = Encoder.objects.active()
         if row is None:
             raise CommandError("No encoder serves yet. Run manage.py prepare.")
+        if options["lists"] and (options["kind"] or index.kind_wanted(row)) != "ivfflat":
+            raise CommandError("--lists is for the kind ivfflat.")
         parameters = {"lists": options["lists"]} if options["lists"] else None
         try:
             built = index.build(row, kind=options["kind"], parameters=parameters)
@@ -38,7 +40,7 @@ def _told(built: IndexBuild) -> str:
     searched = f"{kinds.get(built.kind).breadth} {step.breadth}"
     if step.candidates is not None:
         searched += f", candidates {step.candidates}"
-    made_with = ", ".join(f"{name} {value}" for name, value in built.parameters.items())
+    made_with = ", ".join(f"{name} {value}" for name, value in built.summary.items())
     return (
         f"{built.kind} over {built.rows} embeddings: {made_with}, {searched}; "
         f"recall@10 {built.recall:.3f}, {step.p50_ms:.2f} ms"

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from search import index
+from search.index import BuildFailed
 from search.models import Encoder, Measurement
 
 
@@ -13,7 +14,10 @@ class Command(BaseCommand):
         row = Encoder.objects.active()
         if row is None:
             raise CommandError("No encoder serves yet. Run manage.py prepare.")
-        build = index.measure(row)
+        try:
+            build = index.measure(row)
+        except BuildFailed as error:
+            raise CommandError(str(error)) from None
         if build is None:
             raise CommandError("No index serves: every search compares every vector, and misses nothing.")
         if build.last_check:
