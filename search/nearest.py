@@ -47,9 +47,8 @@ _ALL = (
     "FROM search_embedding WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
 )
 _PASSING = (
-    "WITH passing AS MATERIALIZED ({among}) "
     "SELECT asset_id, vector::halfvec({dimensions}) {operator} %b::halfvec({dimensions}) AS distance "
-    "FROM search_embedding JOIN passing ON passing.id = asset_id "
+    "FROM search_embedding JOIN ({among}) passing ON passing.id = asset_id "
     "WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
 )
 #: The settings hold until the statement's end. OFFSET 0 keeps the planner from taking the query apart: the index is
