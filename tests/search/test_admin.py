@@ -50,6 +50,7 @@ def make_build(number, encoder, **fields):
         "parameters": {"lists": 20},
         "tuning": {
             "steps": [{"depth": 10, "breadth": 6, "candidates": None, "recall": 0.9, "p50_ms": 1.0}],
+            "rows": 1000,
             "exact": {"base_ms": 0.4, "row_ms": 0.0015},
         },
         "state": IndexBuild.State.REPLACED,
