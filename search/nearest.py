@@ -1,4 +1,4 @@
-"""The k nearest by one statement and one round trip."""
+"""The k nearest, by one statement and one round trip; of an index in groups, by one for each group that is near."""
 
 import json
 from collections.abc import Sequence
@@ -42,15 +42,11 @@ class Asked(NamedTuple):
 
 
 #: Every asset's vector, or that of every asset that passes.
-_ALL = (
+_EXACT = (
     "SELECT asset_id, vector::halfvec({dimensions}) {operator} %b::halfvec({dimensions}) AS distance "
-    "FROM search_embedding WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
+    "FROM search_embedding{passing} WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
 )
-_PASSING = (
-    "SELECT asset_id, vector::halfvec({dimensions}) {operator} %b::halfvec({dimensions}) AS distance "
-    "FROM search_embedding JOIN ({among}) passing ON passing.id = asset_id "
-    "WHERE encoder_id = {encoder} AND vector IS NOT NULL ORDER BY distance LIMIT {k}"
-)
+_PASSING = " JOIN ({among}) passing ON passing.id = asset_id"
 #: The settings hold until the statement's end. OFFSET 0 keeps the planner from taking the query apart: the index is
 #: scanned when the settings are made, and once for the one query that there is.
 _THROUGH = (
@@ -116,9 +112,8 @@ def statements(
     asked = Asked(row.pk, row.dimensions, metric.operator, k)
     if through:
         return _through(through, vector, asked, passing)
-    if passing is None:
-        return [Statement(_ALL.format(**asked._asdict()), [wire.halfvec(vector)])]
-    return [Statement(_PASSING.format(among=passing.sql, **asked._asdict()), [wire.halfvec(vector)])]
+    joined = "" if passing is None else _PASSING.format(among=passing.sql)
+    return [Statement(_EXACT.format(passing=joined, **asked._asdict()), [wire.halfvec(vector)])]
 
 
 def _through(through: Through, vector: FloatArray, asked: Asked, passing: Passing | None) -> list[Statement]:

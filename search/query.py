@@ -171,11 +171,8 @@ def find_similar(
     `query` is (dimensions,), or (v, dimensions) for what is nearest to any of several. Whenever k such assets exist,
     k come back.
     """
-    started, search = (
-        time.perf_counter(),
-        _Search(np.atleast_2d(query), row, wanted or Wanted(), frozenset(but), serving(row)),
-    )
-    hits, how = search.hits()
+    started = time.perf_counter()
+    hits, how = _Search(np.atleast_2d(query), row, wanted or Wanted(), frozenset(but), serving(row)).hits()
     answer = Answer(row.name, how, hits, {"search": _ms_since(started)})
     telemetry.record(answer)
     return answer

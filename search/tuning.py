@@ -67,10 +67,13 @@ class Trial:
     p50_ms: float
 
     @property
+    def worst(self) -> float:
+        """The recall of the kind of queries that was answered less well."""
+        return self.recall if self.recall_recent is None else min(self.recall, self.recall_recent)
+
+    @property
     def reaches(self) -> bool:
-        """Whether both kinds of queries were answered as well as was asked."""
-        worst = self.recall if self.recall_recent is None else min(self.recall, self.recall_recent)
-        return worst >= settings.SEARCH_TARGET_RECALL
+        return self.worst >= settings.SEARCH_TARGET_RECALL
 
 
 # --- queries, and the truth of them -----------------------------------------------------------------------------
@@ -155,7 +158,7 @@ def tune(build: IndexBuild) -> tuple[Tuning, list[Trial]]:
         best = min((trial for trial in of_depth if trial.reaches), key=lambda trial: trial.p50_ms, default=None)
         if best is None or best.p50_ms >= exact_ms:
             break
-        steps.append(Step(depth, best.effort.breadth, best.effort.candidates, _worst(best), best.p50_ms))
+        steps.append(Step(depth, best.effort.breadth, best.effort.candidates, best.worst, best.p50_ms))
         exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
     return Tuning(build.rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), trials
 
@@ -166,7 +169,7 @@ def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
     asked = questions(build.encoder, rows)
     of_each = [tried(build, step.effort, _fit(asked, step.depth), step.depth) for step in tuning.steps]
     steps = [
-        replace(step, recall=_worst(trial), p50_ms=trial.p50_ms)
+        replace(step, recall=trial.worst, p50_ms=trial.p50_ms)
         for step, trial in zip(tuning.steps, of_each, strict=True)
     ]
     return Tuning(rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), of_each[0]
@@ -174,10 +177,6 @@ def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
 
 def _fit(asked: Questions, depth: int) -> Questions:
     return asked if depth == MEASURED_K else asked.some(_FOR_DEEP)
-
-
-def _worst(trial: Trial) -> float:
-    return trial.recall if trial.recall_recent is None else min(trial.recall, trial.recall_recent)
 
 
 def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | None) -> Iterator[Trial]:
@@ -247,7 +246,7 @@ def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
     trial = search(None) if step.candidates is None else _fewest(_candidates(MEASURED_K, None), search)
     return replace(
         step,
-        recall_filtered=_worst(trial),
+        recall_filtered=trial.worst,
         filtered_ms=trial.p50_ms,
         candidates_filtered=trial.effort.candidates,
     )

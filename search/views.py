@@ -78,13 +78,13 @@ def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
     try:
         form.check()
         wanted = form.wanted(chosen.matching() if chosen.is_narrowing else None)
-        if image := form.cleaned_data["image"]:
-            picture = Picture(image, turned=form.cleaned_data["turned"])
-            [found.answer] = query.like_each([Part(picture)], wanted)
+        source = form.cleaned_data["image"]
+        if not source:
+            source = found.asset = get_readable_asset(request, form.cleaned_data["asset"])
+        picture = Picture(source, turned=form.cleaned_data["turned"])
+        [found.answer] = query.like_each([Part(picture)], wanted)
+        if not found.asset:
             found.sha256 = picture.sha256
-        else:
-            found.asset = get_readable_asset(request, form.cleaned_data["asset"])
-            [found.answer] = query.like_each([Part(Picture(found.asset, turned=form.cleaned_data["turned"]))], wanted)
     except Refused as refused:
         found.refused = refused
     return found
