@@ -172,10 +172,11 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, **options: Any) -> None:
         """`data` as a form, a query string or JSON has it."""
-        super().__init__(None if data is None else self._as_of_a_form(data), *args, **options)
+        super().__init__(None if data is None else self.texts(data), *args, **options)
 
     @classmethod
-    def _as_of_a_form(cls, data: Mapping[str, Any]) -> MultiValueDict[str, str]:
+    def texts(cls, data: Mapping[str, Any]) -> MultiValueDict[str, str]:
+        """What is given for each filter, as a form has it."""
         return MultiValueDict({name: texts for name in cls.base_filters if (texts := _texts(data, name))})
 
     # --- what each lets pass

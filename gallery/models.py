@@ -94,10 +94,6 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         """With all that a page or the API shows of an asset, in a fixed number of queries."""
         return self.select_related("owner", "collection").prefetch_related("tags")
 
-    def for_tiles(self) -> Self:
-        """With what a tile shows of an asset."""
-        return self.defer("words")
-
     def counts_by_status(self) -> dict[str, int]:
         counted = dict(self.order_by().values_list("status").annotate(models.Count("pk")))
         return {status: counted.get(status, 0) for status in Asset.Status.values}

@@ -88,13 +88,14 @@ def _pairs(rows: int) -> int:
 
 def calibrated(hits: Sequence[Hit], row: Encoder, metric: Metric) -> list[Hit]:
     """The hits, with `closer_than` where the gallery is calibrated for the metric."""
-    calibration = cache.get_or_set(
+    kept = cache.get_or_set(
         f"search.calibration.{row.pk}.{metric.name}",
-        lambda: row.calibrations.filter(metric=metric.name).first(),
+        lambda: row.calibrations.filter(metric=metric.name).values_list("rows", "distances").first(),
         _CACHED_S,
     )
-    if calibration is None:
+    if kept is None:
         return list(hits)
+    calibration = Calibration(rows=kept[0], distances=np.array(kept[1]))
     return [replace(hit, closer_than=closer_than(hit.distance, calibration)) for hit in hits]
 
 

@@ -41,9 +41,10 @@ def projection(build_id: int) -> kinds.Projection:
     return kinds.Projection.from_bytes(bytes(Projection.objects.get(pk=build_id).data))
 
 
-def for_query(kind: Coarse, plan: Plan, vector: FloatArray) -> wire.Wire:
-    """A (d,) vector's code, as the server reads it."""
-    return _to_wire(kind, plan, kind.encode(projection(plan.build_id), vector[None, :])[0])
+def for_query(build: IndexBuild, kind: Coarse, vector: FloatArray, probes: int) -> tuple[wire.Wire, list[int]]:
+    """A (d,) vector's code, as the server reads it, and the groups in which to look for what is near it."""
+    code, parts = kind.ask(projection(build.pk), vector, probes)
+    return _to_wire(code, build.parameters["size"]), parts
 
 
 def make(build: IndexBuild, kind: Coarse) -> None:
@@ -95,14 +96,14 @@ def _insert(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vector
         cursor.executemany(
             _INSERT.format(column=kind.column, type=kind.code_type(plan)).encode(),
             [
-                (plan.build_id, part, _to_wire(kind, plan, code), wire.halfvec(vector), asset_id)
+                (plan.build_id, part, _to_wire(code, plan.parameters["size"]), wire.halfvec(vector), asset_id)
                 for asset_id, part, code, vector in coded
             ],
         )
 
 
-def _to_wire(kind: Coarse, plan: Plan, code: NDArray[Any]) -> wire.Wire:
-    return wire.halfvec(code) if code.dtype == np.float16 else wire.bits(code, plan.parameters["size"])
+def _to_wire(code: NDArray[Any], size: int) -> wire.Wire:
+    return wire.halfvec(code) if code.dtype == np.float16 else wire.bits(code, size)
 
 
 def _copy_in(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vectors: FloatArray) -> Ids:

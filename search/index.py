@@ -3,9 +3,12 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from itertools import chain, takewhile
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -17,8 +20,8 @@ from search.kinds import Coarse, Parameters
 from search.kinds.base import ROWS_A_LIST
 from search.models import Code, Encoder, IndexBuild, Projection
 from search.nearest import Through, plan_of, statements
-from search.tuned import MEASURED_K, Tuning
-from search.tuning import Trial
+from search.tuned import MEASURED_K, Step
+from search.tuning import Trial, Tuned
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +31,9 @@ _BUILD_LOCK = 0x41535345
 _REBUILD_FACTOR = 2
 #: Recall may fall so far below the target before an index is built anew.
 _RECALL_SLACK = 0.02
-#: What made a build fail is likely to make the next fail; each takes minutes of both cores.
-_PAUSE_AFTER_FAILURE = timedelta(hours=1)
+#: What made a build fail is likely to make the next fail, and each takes minutes of both cores: the pause doubles with
+#: each failure in a row.
+_PAUSE_AFTER_FAILURE, _PAUSE_MOST = timedelta(hours=1), timedelta(days=1)
 #: Measured again when the gallery has changed by this share, or after this time.
 _MEASURE_CHANGE, _MEASURE_EVERY = 0.1, timedelta(days=1)
 #: Searches that chose the old index just before another took over have found what they look for by then.
@@ -50,15 +54,21 @@ def kind_wanted(row: Encoder) -> str:
 
 def is_due(row: Encoder) -> bool:
     """An index would pay and there is none, or the one there is no longer does; and no build has failed just now."""
-    if IndexBuild.objects.failed_since(row, timezone.now() - _PAUSE_AFTER_FAILURE).exists():
-        return False
     serving, wanted = IndexBuild.objects.serving(row), kind_wanted(row)
     if wanted == kinds.EXACT:
         return serving is not None
+    if _has_failed_lately(row, wanted):
+        return False
     rows = stored.count(row)
     if rows < settings.INDEX_MIN_ROWS:
         return False
     return serving is None or serving.kind != wanted or _has_worn_out(serving, rows)
+
+
+def _has_failed_lately(row: Encoder, kind: str) -> bool:
+    failed = IndexBuild.objects.failed_in_a_row(row, kind)
+    pause = min(_PAUSE_MOST, _PAUSE_AFTER_FAILURE * 2 ** min(failed.count(), 10) / 2)
+    return failed.filter(finished__gt=timezone.now() - pause).exists()
 
 
 def _has_worn_out(build: IndexBuild, rows: int) -> bool:
@@ -104,17 +114,19 @@ def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
     made = IndexBuild.objects.create(encoder=row, kind=name, rows=rows, parameters=planned)
     try:
         _create(made)
-        tuned, trials = tuning.tune(made)
-        tuning.record_trials(made, trials)
-        best = _checked(made, tuned, trials)
+        tuned = tuning.tune(made)
+        tuning.record_trials(made, tuned.trials)
+        steps = tuple(takewhile(partial(is_used, made), tuned.tuning.steps))
+        check = _checked(made, tuned, steps)
     except Exception as error:
         _drop(made)
         IndexBuild.objects.filter(pk=made.pk).update(
             state=IndexBuild.State.FAILED, error=str(error), finished=timezone.now()
         )
         raise BuildFailed(f"The index was not built: {error}") from error
-    made.tuning, made.recall = tuned.to_json(), tuned.steps[0].recall
-    tuning.record_check(made, tuned, best, rows)
+    serving = replace(tuned.tuning, steps=steps)
+    made.tuning, made.recall = serving.to_json(), check.worst
+    tuning.record_check(made, serving, check, rows)
     return made
 
 
@@ -165,26 +177,30 @@ def _generous() -> Iterator[None]:
             cursor.execute("; ".join(f"RESET {name}" for name in wanted))
 
 
-def _checked(made: IndexBuild, tuned: Tuning, trials: list[Trial]) -> Trial:
-    """The trial that will serve. Raises BuildFailed where the index is of no use."""
-    if not tuned.steps:
-        most = max(trials, key=lambda trial: trial.recall)
+def _checked(made: IndexBuild, tuned: Tuned, used: Sequence[Step]) -> Trial:
+    """How the index will serve; `used` are the steps for which it does. Raises BuildFailed where it is of no use."""
+    if tuned.served is None:
+        most = max(trial.worst for trial in tuned.trials)
         raise BuildFailed(
-            f"a recall of {most.recall:.3f} is the most that {made.kind} reaches here, and "
+            f"a recall of {most:.3f} is the most that {made.kind} reaches here, and "
             f"SEARCH_TARGET_RECALL is {settings.SEARCH_TARGET_RECALL}. Choose another kind, or ask for less."
         )
-    if not is_used(made, tuned):
+    if not used:
         raise BuildFailed("Postgres reads so few rows faster without an index. Searches stay exact.")
-    return next(trial for trial in trials if trial.effort == tuned.steps[0].effort)
+    return tuned.served
 
 
-def is_used(made: IndexBuild, tuned: Tuning) -> bool:
-    """Whether Postgres' planner searches through the index."""
+def is_used(made: IndexBuild, step: Step) -> bool:
+    """Whether Postgres' planner searches through the index, as deep as the step and under a filter likewise."""
     vector = stored.sample(made.encoder, 1)[1][0]
-    through = Through(made, tuned.steps[0].effort)
-    return all(
-        made.index_name in plan_of(asked) for asked in statements(made.encoder, vector, MEASURED_K, through=through)
-    )
+    ways = [
+        statements(made.encoder, vector, step.depth, through=Through(made, step.effort)),
+        statements(
+            made.encoder, vector, MEASURED_K,
+            through=Through(made, step.effort_under_filter(MEASURED_K)), passing=tuning.filter_for(step),
+        ),
+    ]  # fmt: skip
+    return all(made.index_name in plan_of(asked) for asked in chain(*ways))
 
 
 def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:

@@ -1,6 +1,5 @@
 """Encoders, the vectors they made, the indexes built over those and how well they find."""
 
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -145,8 +144,11 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
     def serving(self, encoder: Encoder) -> "IndexBuild | None":
         return self.filter(encoder=encoder, state=IndexBuild.State.READY).first()
 
-    def failed_since(self, encoder: Encoder, moment: datetime) -> Self:
-        return self.filter(encoder=encoder, state=IndexBuild.State.FAILED, finished__gt=moment)
+    def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
+        """Builds of a kind that failed since one of them served, the last first."""
+        own = self.filter(encoder=encoder, kind=kind).order_by("-pk")
+        served = own.filter(state__in=[IndexBuild.State.READY, IndexBuild.State.REPLACED]).values("pk")[:1]
+        return own.filter(state=IndexBuild.State.FAILED, pk__gt=Coalesce(models.Subquery(served), 0))
 
     def coded(self, encoder: Encoder) -> Self:
         """Builds that find candidates by codes, and need those of new vectors."""

@@ -182,6 +182,8 @@ def _loaded(row: Encoder) -> ImageEncoder:
 
 def _prepare(pictures: Sequence[Picture], encoder: ImageEncoder, *, of: int) -> list[NDArray[np.uint8]]:
     """Every turn of every picture, in order. One search takes no more of the decoders than there are."""
+    if len(pictures) == 1:
+        return _turned(pictures[0], encoder=encoder, of=of)
     with ThreadPoolExecutor(settings.DECODE_PROCESSES) as threads:
         return [*chain.from_iterable(threads.map(partial(_turned, encoder=encoder, of=of), pictures))]
 

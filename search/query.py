@@ -14,13 +14,13 @@ from django.db.models import prefetch_related_objects
 
 from gallery.errors import Code, Refused
 from gallery.models import Asset, AssetQuerySet
-from search import calibration, nearest, pictures, rules, stored, telemetry, vectors, way, wire
+from search import calibration, nearest, pictures, rules, serving, stored, telemetry, vectors, way, wire
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, Metric
 from search.models import Encoder, Projection, Rule
 from search.nearest import Found, Passing
 from search.pictures import Picture
-from search.serving import Serving, serving
+from search.serving import Serving
 from search.vectors import FloatArray
 from search.way import Way
 
@@ -59,20 +59,17 @@ class Part:
 
 def active_encoder() -> Encoder:
     """The encoder that serves. Raises Refused where none was set up."""
-    row = Encoder.objects.active()
-    if row is None:
-        raise Refused(Code.ENCODER_UNAVAILABLE, "No encoder is set up. Run `manage.py prepare`.")
-    return row
+    return serving.active().row
 
 
 @telemetry.searching()
 def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answer]:
     """What looks like each of the parts, an answer for each; stored assets left out of their own. Raises Refused."""
-    row, started = active_encoder(), time.perf_counter()
-    queries = _vectors_of(parts, row)
+    at, started = serving.active(), time.perf_counter()
+    queries = _vectors_of(parts, at.row)
     encode_ms = _ms_since(started)
     return [
-        find_similar(query, row, wanted, but=_assets([part])).after_encoding(encode_ms)
+        _answer(query, at, wanted, _assets([part])).after_encoding(encode_ms)
         for part, query in zip(parts, queries, strict=True)
     ]
 
@@ -80,13 +77,13 @@ def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answe
 @telemetry.searching()
 def like_all(parts: Sequence[Part], wanted: Wanted | None = None) -> Answer:
     """What looks like all of the parts together, stored assets among them left out. Raises Refused."""
-    row, started = active_encoder(), time.perf_counter()
+    at, started = serving.active(), time.perf_counter()
     if any(part.picture.turned for part in parts):
         raise Refused(Code.INVALID, "Pictures that are combined cannot be turned as well.")
-    directions = np.concatenate(_vectors_of(parts, row))
+    directions = np.concatenate(_vectors_of(parts, at.row))
     between = combined(directions, [part.weight for part in parts])
     encode_ms = _ms_since(started)
-    return find_similar(between, row, wanted, but=_assets(parts)).after_encoding(encode_ms)
+    return _answer(between, at, wanted, _assets(parts)).after_encoding(encode_ms)
 
 
 def like_asset(asset: Asset, wanted: Wanted | None = None) -> Answer:
@@ -171,9 +168,13 @@ def find_similar(
     `query` is (dimensions,), or (v, dimensions) for what is nearest to any of several. Whenever k such assets exist,
     k come back.
     """
+    return _answer(query, serving.of(row), wanted, but)
+
+
+def _answer(query: FloatArray, at: Serving, wanted: Wanted | None, but: Sequence[int]) -> Answer:
     started = time.perf_counter()
-    hits, how = _Search(np.atleast_2d(query), row, wanted or Wanted(), frozenset(but), serving(row)).hits()
-    answer = Answer(row.name, how, hits, {"search": _ms_since(started)})
+    hits, how = _Search(np.atleast_2d(query), wanted or Wanted(), frozenset(but), at).hits()
+    answer = Answer(at.row.name, how, hits, {"search": _ms_since(started)})
     telemetry.record(answer)
     return answer
 
@@ -183,14 +184,13 @@ class _Search:
     """One search on its way to an answer."""
 
     queries: FloatArray
-    row: Encoder
     wanted: Wanted
     but: frozenset[int]
-    serving: Serving
+    at: Serving
 
     def hits(self) -> tuple[list[Hit], How]:
         """As many as are wanted. More are fetched where rules hide some or one stands for many."""
-        at_work = list(Rule.objects.enabled()) if self.serving.has_rules else []
+        at_work = list(Rule.objects.enabled()) if self.at.has_rules else []
         fetched, among = self.wanted.k, self.wanted.among
         if at_work or self.wanted.collapse:
             fetched = max(rules.depth(fetched, at_work), 2 * fetched + _SURPLUS)
@@ -211,7 +211,7 @@ class _Search:
         return least is None or self._similarity(distance) >= least
 
     def _similarity(self, distance: float) -> float:
-        return self.wanted.metric.similarity(distance, self.row.dimensions)
+        return self.wanted.metric.similarity(distance, self.at.row.dimensions)
 
     def _found(self, count: int, among: AssetQuerySet | None) -> tuple[Found, How]:
         """By the way that was chosen; by the exact one where that falls short."""
@@ -219,7 +219,7 @@ class _Search:
             passing = None if among is None else Passing(among)
         except EmptyResultSet:
             return [], How(exact=True, metric=self.wanted.metric.name, filters="ranked")
-        chosen = way.choose(self.serving.build, count - len(self.but), self.wanted.metric, passing)
+        chosen = way.choose(self.at.build, count - len(self.but), self.wanted.metric, passing)
         if chosen.through:
             with suppress(Projection.DoesNotExist):  # another index has taken over since
                 found = self._nearest(count, passing, chosen)
@@ -233,7 +233,7 @@ class _Search:
         best: dict[int, float] = {}
         for query in self.queries:
             for asset_id, distance in nearest.nearest(
-                self.row, query, count, metric=self.wanted.metric, through=chosen.through, passing=passing
+                self.at.row, query, count, metric=self.wanted.metric, through=chosen.through, passing=passing
             ):
                 best[asset_id] = min(distance, best.get(asset_id, np.inf))
         return sorted(best.items(), key=itemgetter(1))[:count]
@@ -245,13 +245,14 @@ class _Search:
             hits = rules.applied(hits, at_work)
         if not self.wanted.collapse:
             return hits
-        return rules.collapsed(hits, stored.of([hit.asset.pk for hit in hits], self.row))
+        return rules.collapsed(hits, stored.of([hit.asset.pk for hit in hits], self.at.row))
 
     def _hits(self, found: Found) -> list[Hit]:
         near = {
             asset_id: distance for asset_id, distance in found if asset_id not in self.but and self._is_near(distance)
         }
-        assets = Asset.objects.for_tiles().in_bulk(list(near))
+        found_assets = wire.instances(Asset, "id = ANY(%s)", [list(near)], without=["words"])
+        assets = {asset.pk: asset for asset in found_assets}
         return [
             Hit(0, self._similarity(distance), distance, assets[asset_id])
             for asset_id, distance in near.items()
@@ -260,7 +261,7 @@ class _Search:
 
     def _numbered(self, hits: Sequence[Hit]) -> list[Hit]:
         numbered = [replace(hit, rank=rank) for rank, hit in enumerate(hits[: self.wanted.k], start=1)]
-        return calibration.calibrated(numbered, self.row, self.wanted.metric)
+        return calibration.calibrated(numbered, self.at.row, self.wanted.metric)
 
 
 def _assets(parts: Sequence[Part]) -> list[int]:

@@ -8,7 +8,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from gallery.signals import asset_stored, bulk_finished
-from search import tasks
+from search import tasks, wire
 
 #: Seconds. One task embeds all that is pending, so an import needs no more than one in so long.
 _BULK_EVERY_S = 5
@@ -17,9 +17,12 @@ _PLANS_KEPT = 500
 
 
 @receiver(connection_created)
-def keep_plans(connection: Any, **_: Any) -> None:
-    """One plan for all vectors: to plan a search takes about as long as to search."""
-    if settings.PREPARED_STATEMENTS and connection.vendor == "postgresql":
+def make_ready(connection: Any, **_: Any) -> None:
+    """To take vectors as they are, and one plan for all of them: to plan a search takes about as long as to search."""
+    if connection.vendor != "postgresql":
+        return
+    connection.connection.adapters.register_dumper(wire.Wire, wire.WireDumper)
+    if settings.PREPARED_STATEMENTS:
         connection.connection.prepared_max = _PLANS_KEPT
         with connection.cursor() as cursor:
             cursor.execute("SET plan_cache_mode = force_generic_plan")

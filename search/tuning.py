@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from search.tuned import MEASURED_K, ExactCost, Step, Tuning
 from search.vectors import FloatArray
 
 #: How deep searches may go: for as many hits, or for ten under a filter that passes ten of so many.
-_DEPTHS = (MEASURED_K, 20, 50, 100, 200, 500, 1000)
-#: Stored vectors, and recent queries, that an index is measured with.
-_SAMPLED, _RECENT = 200, 100
+_DEPTHS = (MEASURED_K, 20, 50, 100, 250, 500, 1250)
+#: Stored vectors, and recent queries, that an index is measured with. For a new index one half chooses the effort, and
+#: the other tells its recall: the least effort that passes a test has passed with some luck.
+_SAMPLED, _RECENT = 400, 200
 #: Deeper searches take longer and yield more hits each, so that fewer queries say as much.
 _FOR_DEEP = 40
 #: Fewer recent queries than this say too little.
@@ -35,6 +37,8 @@ _RECENT_LEAST = 20
 _FURTHER = 2
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
 _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
+#: Filters are measured that look at each asset, as most do.
+_LOOKED_UP = Asset.objects.filter(size_bytes__gte=0)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,14 @@ class Questions:
     def some(self, count: int) -> "Questions":
         """So many stored vectors and as many recent queries, if there are; each as random as the whole."""
         stored_ones, recent = np.flatnonzero(self.assets)[:count], np.flatnonzero(self.assets == 0)[:count]
-        kept = np.concatenate([stored_ones, recent])
+        return self._only(np.concatenate([stored_ones, recent]))
+
+    def halves(self) -> "tuple[Questions, Questions]":
+        """Two of equal mixture."""
+        places = np.arange(len(self))
+        return self._only(places[::2]), self._only(places[1::2])
+
+    def _only(self, kept: Ids) -> "Questions":
         return Questions(self.vectors[kept], self.assets[kept], self.truth[kept])
 
 
@@ -147,20 +158,31 @@ def tried(
     )
 
 
-def tune(build: IndexBuild) -> tuple[Tuning, list[Trial]]:
-    """The least efforts that reach the target, for each depth to which the index is of use; and all trials for ten."""
+@dataclass(frozen=True)
+class Tuned:
+    tuning: Tuning
+    #: For ten hits: all that was tried; and what will serve, as it was checked.
+    trials: Sequence[Trial]
+    served: Trial | None
+
+
+def tune(build: IndexBuild) -> Tuned:
+    """The least efforts that reach the target, for each depth to which the index is of use."""
     asked, exact_ms = questions(build.encoder, build.rows), float("inf")
+    halves = asked.halves()
     steps: list[Step] = []
     trials: list[Trial] = []
+    served: Trial | None = None
     for depth in depths(build.rows):
-        of_depth = list(_trials(build, _fit(asked, depth), depth, after=steps[-1] if steps else None))
-        trials = trials or of_depth
-        best = min((trial for trial in of_depth if trial.reaches), key=lambda trial: trial.p50_ms, default=None)
+        of_depth = list(_trials(build, halves, depth, after=steps[-1] if steps else None))
+        best = min((check for _, check in of_depth if check), key=lambda check: check.p50_ms, default=None)
+        trials, served = trials or [trial for trial, _ in of_depth], served or best
         if best is None or best.p50_ms >= exact_ms:
             break
         steps.append(Step(depth, best.effort.breadth, best.effort.candidates, best.worst, best.p50_ms))
         exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
-    return Tuning(build.rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), trials
+    tuning = Tuning(build.rows, _under_filters(build, steps, halves[0]), _exact_cost(build.encoder, asked))
+    return Tuned(tuning, trials, served)
 
 
 def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
@@ -179,31 +201,39 @@ def _fit(asked: Questions, depth: int) -> Questions:
     return asked if depth == MEASURED_K else asked.some(_FOR_DEEP)
 
 
-def _trials(build: IndexBuild, asked: Questions, depth: int, *, after: Step | None) -> Iterator[Trial]:
-    """Efforts of growing breadth, from where the target may be reached until it has been and nothing gets faster.
+def _trials(
+    build: IndexBuild, halves: tuple[Questions, Questions], depth: int, *, after: Step | None
+) -> Iterator[tuple[Trial, Trial | None]]:
+    """Efforts of growing breadth, until the target has been reached and nothing gets faster.
 
-    A depth takes no less than the one `after` which it comes.
+    Each is tried with one half of the questions. Where it reaches the target, it comes with what the other half found,
+    with more candidates where that takes them to reach it as well. A depth takes no less than the one `after` which it
+    comes.
     """
+    choosing, checking = (_fit(half, depth) for half in halves)
     kind, reaching = kinds.get(build.kind), list[float]()
     for breadth in kind.breadths(build.plan):
         if after and breadth < after.breadth:
             continue
-        if isinstance(kind, Coarse):
-            trial = _with_fewest_candidates(build, breadth, asked, depth, after)
-        else:
-            trial = tried(build, Effort(breadth), asked, depth)
-        yield trial
-        reaching += [trial.p50_ms] if trial.reaches else []
+        choices = _candidates(depth, after) if isinstance(kind, Coarse) else list[int | None]([None])
+        trial = _fewest(choices, partial(_with_candidates, build, breadth, choosing, depth))
+        check = None
+        if trial.reaches:
+            enough = choices[choices.index(trial.effort.candidates) :]
+            checks = (_with_candidates(build, breadth, checking, depth, count) for count in enough)
+            check = next((check for check in checks if check.reaches), None)
+        yield trial, check
+        reaching += [check.p50_ms] if check else []
         further = _FURTHER if isinstance(kind, Coarse) and after is None else 0
         if len(reaching) > further and min(reaching) < min([float("inf"), *reaching[len(reaching) - further :]]):
             return
 
 
-def _with_fewest_candidates(build: IndexBuild, breadth: int, asked: Questions, depth: int, after: Step | None) -> Trial:
-    return _fewest(_candidates(depth, after), lambda count: tried(build, Effort(breadth, count), asked, depth))
+def _with_candidates(build: IndexBuild, breadth: int, asked: Questions, depth: int, count: int | None) -> Trial:
+    return tried(build, Effort(breadth, count), asked, depth)
 
 
-def _fewest(choices: Sequence[int], search: Callable[[int], Trial]) -> Trial:
+def _fewest(choices: Sequence[int | None], search: Callable[[int | None], Trial]) -> Trial:
     """The search with the fewest candidates that reaches the target; with the most where none does."""
     best = search(choices[-1])
     low, high = 0, len(choices) - 1
@@ -214,13 +244,13 @@ def _fewest(choices: Sequence[int], search: Callable[[int], Trial]) -> Trial:
     return best
 
 
-def _candidates(depth: int, after: Step | None) -> list[int]:
+def _candidates(depth: int, after: Step | None) -> list[int | None]:
     """Numbers to try, each a quarter more than the one before, up to twice the share that the step before took."""
     steps = [max(LEAST_CANDIDATES, depth)]
     most = 2 * depth * after.candidates / after.depth if after and after.candidates else MOST_CANDIDATES
     while steps[-1] < most:
         steps.append(round(steps[-1] * 1.25))
-    return steps
+    return list(steps)
 
 
 # --- under filters -----------------------------------------------------------------------------------------------
@@ -232,10 +262,9 @@ def _under_filters(build: IndexBuild, steps: Iterable[Step], asked: Questions) -
 
 def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
     """The step, measured under a filter that passes ten assets of as many as it is deep."""
-    part = step.depth // MEASURED_K
-    if part == 1:
+    part, passing = step.depth // MEASURED_K, filter_for(step)
+    if passing is None:
         return step
-    passing = Passing(Asset.objects.annotate(part=Mod(F("pk"), part)).filter(part=0))
 
     def search(candidates: int | None) -> Trial:
         return tried(
@@ -243,13 +272,19 @@ def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
             passing=passing, passes=lambda ids: ids % part == 0,
         )  # fmt: skip
 
-    trial = search(None) if step.candidates is None else _fewest(_candidates(MEASURED_K, None), search)
+    trial = _fewest([None] if step.candidates is None else _candidates(MEASURED_K, None), search)
     return replace(
         step,
         recall_filtered=trial.worst,
         filtered_ms=trial.p50_ms,
         candidates_filtered=trial.effort.candidates,
     )
+
+
+def filter_for(step: Step) -> Passing | None:
+    """Passes ten assets of as many as the step is deep; None for ten, where every asset passes."""
+    part = step.depth // MEASURED_K
+    return Passing(_LOOKED_UP.annotate(part=Mod(F("pk"), part)).filter(part=0)) if part > 1 else None
 
 
 def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:
@@ -263,7 +298,7 @@ def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:
 
 def _only(assets: Ids) -> Passing:
     """As one array: of a list of thousands, parsing takes longer than the search."""
-    return Passing(Asset.objects.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
+    return Passing(_LOOKED_UP.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
 
 
 def _exact_ms(row: Encoder, asked: Questions, passing: Passing | None, repeats: int) -> float:

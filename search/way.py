@@ -33,12 +33,12 @@ def choose(build: IndexBuild | None, k: int, metric: Metric, passing: Passing | 
 
 
 def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing: Passing) -> Way:
-    limit = tuning.exact_up_to(k)
-    count = passing.count(limit + 1)
-    if count <= limit:
-        return exact(metric, passing)
-    share = min(1.0, max(count, passing.estimate()) / tuning.rows)
-    step = tuning.step(k / share)
+    limit, passed = tuning.exact_up_to(k), passing.estimate()
+    if passed <= limit:  # or it takes too long to count them; if they are fewer, the index falls short and says so
+        passed = passing.count(limit + 1)
+        if passed <= limit:
+            return exact(metric, passing)
+    step = tuning.step(k * max(1.0, tuning.rows / passed))
     if step is None:
         return exact(metric, passing)
     recall = step.recall if step.recall_filtered is None else step.recall_filtered

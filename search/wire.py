@@ -6,14 +6,18 @@ Formats: pgvector 0.8, src/halfvec.c (halfvec_recv) and Postgres, src/backend/ut
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import Model
 from numpy.typing import NDArray
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+
+M = TypeVar("M", bound=Model)
 
 #: Around the rows of COPY ... (FORMAT binary).
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
@@ -26,7 +30,7 @@ class Wire(bytes):
     __slots__ = ()
 
 
-class _WireDumper(Dumper):
+class WireDumper(Dumper):
     format = Format.BINARY
     oid = 0  # the server takes the type from the cast that stands beside the parameter
 
@@ -55,10 +59,27 @@ def cursor() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as made:
         made.format = Format.BINARY
-        made.adapters.register_dumper(Wire, _WireDumper)
         yield made
 
 
 def rows(statement: str, parameters: Sequence[Any] = (), *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
-    with cursor() as made:
-        return made.execute(statement.encode(), parameters, prepare=prepare).fetchall()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        made = psycopg.Cursor(connection.connection)
+        return made.execute(statement.encode(), parameters, prepare=prepare, binary=True).fetchall()
+
+
+def instances(model: type[M], condition: str, parameters: Sequence[Any], *, without: Sequence[str] = ()) -> list[M]:
+    """The rows of a model's table that meet a condition. Through the ORM, ten take longer than to find them."""
+    names, select = _select(model, tuple(without))
+    found = rows(f"{select} WHERE {condition}", parameters)
+    return [model.from_db(DEFAULT_DB_ALIAS, names, values) for values in found]
+
+
+@cache
+def _select(model: type[Model], without: tuple[str, ...]) -> tuple[list[str], str]:
+    """Names of fields, and SELECT of their columns."""
+    fields = [field for field in model._meta.concrete_fields if field.name not in without]  # noqa: SLF001 (public)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    table = connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001
+    return [field.attname for field in fields], f"SELECT {columns} FROM {table}"

@@ -10,8 +10,16 @@ Parameters = dict[str, Any]
 ROWS_A_LIST = 50
 
 
-#: pgvector's names of scans that stop after the probes asked for, and of those that go on.
+#: pgvector's names of scans that stop after the breadth asked for, and of those that go on.
 SCANS = {False: "off", True: "relaxed_order"}
+#: Times as many lists are looked through, where few pass a filter, before all that pass are ranked instead.
+_FURTHER_PROBES, _PROBES_MOST = 4, 32_768
+
+
+def ivfflat_settings(probes: int, *, iterate: bool) -> dict[str, str]:
+    """Of an index scan that looks through so many lists; to `iterate` is to go on while too few pass a filter."""
+    further = {"ivfflat.max_probes": str(min(_FURTHER_PROBES * probes, _PROBES_MOST))} if iterate else {}
+    return {"ivfflat.probes": str(probes), "ivfflat.iterative_scan": SCANS[iterate], **further}
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Effort:
 
 class Kind(Protocol):
     name: str
+    #: Where the index's table has the id of an asset.
+    asset: str
     #: What pgvector calls the breadth of a scan.
     breadth: str
 
@@ -57,7 +67,7 @@ class Kind(Protocol):
     def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector, in one part of the index.
 
-        `passes` is a condition on {asset}, which stands for the asset's id.
+        `passes` is a further condition.
         """
 
 

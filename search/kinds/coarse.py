@@ -3,12 +3,13 @@
 import io
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.kinds.base import SCANS, Effort, Parameters, Plan, kmeans_memory_mb, ladder
+from search.kinds.base import Effort, Parameters, Plan, ivfflat_settings, kmeans_memory_mb, ladder
 from search.vectors import FloatArray
 
 #: Candidates that are tried for ten hits.
@@ -46,7 +47,7 @@ class Projection:
     groups: FloatArray
 
     def project(self, vectors: FloatArray) -> FloatArray:
-        """(n, d) to (n, c), float32."""
+        """(n, d) to (n, c), or (d,) to (c,); float32."""
         centred: FloatArray = vectors - self.mean
         return centred if self.matrix is None else centred @ self.matrix
 
@@ -54,11 +55,10 @@ class Projection:
         """The group that each of (n, d) vectors is in, (n,)."""
         return np.asarray((vectors @ self.groups.T).argmax(axis=1))
 
-    def parts_near(self, vector: FloatArray, probes: int) -> list[int]:
-        """The groups in which to look for what is near a (d,) vector."""
-        closeness = self.groups @ vector
-        near = np.flatnonzero(closeness >= closeness.max() - _MARGIN_A_PROBE * probes)
-        return [int(part) for part in near]
+    @cached_property
+    def projected_groups(self) -> FloatArray:
+        """(g, c), float32."""
+        return self.groups if self.matrix is None else self.groups @ self.matrix
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
@@ -72,6 +72,12 @@ class Projection:
     def from_bytes(cls, data: bytes) -> "Projection":
         with np.load(io.BytesIO(data)) as arrays:
             return cls(arrays["mean"], arrays.get("matrix"), arrays["groups"])
+
+
+def near_groups(closeness: FloatArray, probes: int) -> list[int]:
+    """Those in which to look for what is near, by how close to it the centre of each is, (g,)."""
+    near: list[int] = np.flatnonzero(closeness >= closeness.max() - _MARGIN_A_PROBE * probes).tolist()
+    return near
 
 
 def _grouped(sample: FloatArray, count: int) -> FloatArray:
@@ -89,6 +95,7 @@ class Coarse:
     """A kind whose index is over codes in a table of their own."""
 
     name: str
+    asset = "search_code.asset_id"
     breadth = "probes"
     #: Column, operator class and operator of codes.
     column: str
@@ -107,6 +114,10 @@ class Coarse:
     def encode(self, projection: Projection, vectors: FloatArray) -> NDArray[Any]:
         """(n, d) vectors to n codes, as rows of float16 or of packed bits."""
         raise NotImplementedError
+
+    def ask(self, projection: Projection, vector: FloatArray, probes: int) -> tuple[NDArray[Any], list[int]]:
+        """The code of a (d,) vector, and the groups in which to look for what is near it."""
+        return self.encode(projection, vector[None, :])[0], near_groups(projection.groups @ vector, probes)
 
     def bytes_a_dimension(self) -> float:
         raise NotImplementedError
@@ -138,7 +149,7 @@ class Coarse:
         return ladder(max(*plan.parameters["lists"], math.ceil(2 / _MARGIN_A_PROBE)))
 
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
-        return {"ivfflat.probes": str(effort.breadth), "ivfflat.iterative_scan": SCANS[iterate]}
+        return ivfflat_settings(effort.breadth, iterate=iterate)
 
     def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         return _CANDIDATES.format(
@@ -147,7 +158,7 @@ class Coarse:
             code=self._code(plan),
             operator=self.operator,
             candidates=max(k, effort.candidates or 0),
-            passes=passes.format(asset="search_code.asset_id"),
+            passes=passes,
         )
 
     def code_type(self, plan: Plan) -> str:
@@ -182,6 +193,12 @@ class Pca(Coarse):
         kept = projection.project(vectors)
         left_out = np.sqrt(np.maximum(0, 1 - (kept**2).sum(axis=1, keepdims=True)))
         return np.concatenate([kept, left_out], axis=1).astype(np.float16)
+
+    def ask(self, projection: Projection, vector: FloatArray, probes: int) -> tuple[NDArray[Any], list[int]]:
+        """By the components alone: all of a centre's length is in them, near enough, and they are a sixth to read."""
+        kept = projection.project(vector)
+        left_out = math.sqrt(max(0.0, 1 - float(kept @ kept)))
+        return np.append(kept, left_out).astype(np.float16), near_groups(projection.projected_groups @ kept, probes)
 
     def bytes_a_dimension(self) -> float:
         return 2

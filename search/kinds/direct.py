@@ -1,12 +1,13 @@
 """Indexes over the full vectors."""
 
-from search.kinds.base import SCANS, Effort, Parameters, Plan, kmeans_memory_mb, ladder, lists_for
+from search.kinds.base import SCANS, Effort, Parameters, Plan, ivfflat_settings, kmeans_memory_mb, ladder, lists_for
 
 #: An index belongs to its encoder, and to its own build. No asset has a negative id, so the second condition holds for
 #: every row; but the planner uses an index only for a query that states its condition. So a query that names a build
 #: can use that index and no other, and one that names none is exact.
 _OWN = "encoder_id = {plan.encoder_id} AND asset_id <> -{plan.build_id}"
 
+_ASSET = "search_embedding.asset_id"
 _GRAPH_MOST_MB = 3000
 
 _CREATE = (
@@ -21,13 +22,13 @@ _CANDIDATES = (
 
 
 def _candidates(plan: Plan, k: int, passes: str) -> str:
-    return _CANDIDATES.format(plan=plan, k=k, passes=passes.format(asset="search_embedding.asset_id"))
+    return _CANDIDATES.format(plan=plan, k=k, passes=passes)
 
 
 class Ivfflat:
     """Vectors in lists around centres that k-means found; the lists nearest to the query are searched."""
 
-    name, breadth = "ivfflat", "probes"
+    name, asset, breadth = "ivfflat", _ASSET, "probes"
 
     def parameters(self, rows: int, dimensions: int) -> Parameters:
         return {"lists": lists_for(rows)}
@@ -42,7 +43,7 @@ class Ivfflat:
         return ladder(plan.parameters["lists"])
 
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
-        return {"ivfflat.probes": str(effort.breadth), "ivfflat.iterative_scan": SCANS[iterate]}
+        return ivfflat_settings(effort.breadth, iterate=iterate)
 
     def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         return _candidates(plan, k, passes)
@@ -51,7 +52,7 @@ class Ivfflat:
 class Hnsw:
     """A graph of near neighbours in layers (Malkov and Yashunin, 2016). Takes longer to build than the others."""
 
-    name, breadth = "hnsw", "ef_search"
+    name, asset, breadth = "hnsw", _ASSET, "ef_search"
 
     def parameters(self, rows: int, dimensions: int) -> Parameters:
         return {"m": 16, "ef_construction": 64}

@@ -303,6 +303,13 @@ def test_gallery_offers_those_who_own_assets(user_client, stored, staff):
     assert [owner.username for owner in offered] == ["ann", "bob"]  # and not the staff, who own none
 
 
+def test_gallery_names_no_owners_to_strangers(client, user_client, stored, settings):
+    settings.PUBLIC_READ = True
+    offer = '<option value="ann">'
+    assert offer in user_client.get(GALLERY).content.decode()
+    assert offer not in client.get(GALLERY).content.decode()
+
+
 # --- for other calls of the API -------------------------------------------------------------------------------
 
 

@@ -10,15 +10,14 @@ from django.conf import settings as project
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from gallery.models import Asset
-from search import codes, index, kinds, query, stored, tuning, way
+from gallery.models import Asset, Tag
+from search import codes, index, kinds, query, serving, stored, tuning, way
 from search.index import BuildFailed
 from search.kinds import coarse
 from search.metrics import COSINE, METRICS
 from search.models import Code, Embedding, Encoder, IndexBuild, Measurement, Projection, RecentQuery
 from search.nearest import Passing, Through, nearest, plan_of, statements
 from search.query import Wanted
-from search.serving import serving
 from tests.search.vectors import distances, filled_with, random_vectors
 
 DIMENSIONS = 32
@@ -105,10 +104,10 @@ def test_large_gallery_is_parted_into_groups_and_searched_in_those_that_are_near
     assert len(built.parameters["lists"]) == 8
     assert len(vector_indexes()) == 8
     assert built.summary["lists"] == sum(built.parameters["lists"])
-    fitted = codes.projection(built.pk)
-    parts = [len(fitted.parts_near(vector, built.tuned.steps[0].breadth)) for vector in filled[1][:200]]
+    kind, probes = kinds.get("pca"), built.tuned.steps[0].breadth
+    parts = [len(codes.for_query(built, kind, vector, probes)[1]) for vector in filled[1][:200]]
     assert 1 <= np.mean(parts) < 8
-    assert fitted.parts_near(filled[1][0], 1000) == list(range(8))
+    assert codes.for_query(built, kind, filled[1][0], 1000)[1] == list(range(8))
     assert recall(row, filled) >= 0.93
     index.build(row, kind="exact")
     assert vector_indexes() == []
@@ -464,11 +463,27 @@ def test_index_is_due_when_recall_has_sunk_or_another_kind_is_wanted(row, filled
     assert not index.is_due(row)
 
 
+def fail(row, ago, kind="ivfflat"):
+    IndexBuild.objects.create(encoder=row, kind=kind, rows=1, state="failed", finished=timezone.now() - ago)
+
+
 def test_failed_build_is_not_repeated_at_once(row, filled):
-    failed = IndexBuild.objects.create(encoder=row, rows=1, state="failed", finished=timezone.now())
+    fail(row, timedelta(minutes=59))
     assert not index.is_due(row)
-    IndexBuild.objects.filter(pk=failed.pk).update(finished=timezone.now() - timedelta(hours=2))
+    IndexBuild.objects.update(finished=timezone.now() - timedelta(minutes=61))
     assert index.is_due(row)
+
+
+def test_each_failure_in_a_row_makes_the_pause_longer_but_for_its_own_kind_alone(row, filled, settings):
+    fail(row, timedelta(days=3))
+    fail(row, timedelta(minutes=90))
+    assert not index.is_due(row)
+    settings.INDEX_KIND = "hnsw"
+    assert index.is_due(row)
+    settings.INDEX_KIND = "ivfflat"
+    IndexBuild.objects.create(encoder=row, kind="ivfflat", rows=1, state="replaced", finished=timezone.now())
+    fail(row, timedelta(minutes=90))
+    assert index.is_due(row)  # after one that served, it is the first
 
 
 def test_recall_sinks_and_is_repaired_when_the_gallery_grows_tenfold_with_new_clusters(row, user):
@@ -574,9 +589,38 @@ def test_way_is_the_one_that_was_measured_to_cost_less(row, filled):
     broad, narrow = Asset.objects.filter(format="JPEG"), Asset.objects.filter(format="PNG")  # 1,800 and 200
     for exact, expected in ((CHEAP, "ranked"), (DEAR, "iterated")):
         IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": exact})
-        assert way.choose(serving(row).build, 10, COSINE, Passing(broad)).how.filters == expected
+        assert way.choose(serving.of(row).build, 10, COSINE, Passing(broad)).how.filters == expected
     # so few pass that ten of them lie deeper than the index was measured: it is not asked, whatever the cost
-    assert way.choose(serving(row).build, 200, COSINE, Passing(narrow)).how.filters == "ranked"
+    assert way.choose(serving.of(row).build, 200, COSINE, Passing(narrow)).how.filters == "ranked"
+
+
+def test_filter_by_tags_alone_looks_no_asset_up(row, filled):
+    built = index.build(row)
+    filled[0][0].tags.set(Tag.objects.named(["red"]))
+    through, vector = Through(built, built.tuned.steps[0].effort), filled[1][0]
+    by_tag, by_format = Asset.objects.tagged_all(["red"]), Asset.objects.filter(format="JPEG")
+    for among, looked_up in ((by_tag, False), (by_tag & by_format, True)):
+        for way_to_it in (through, None):
+            [asked] = statements(row, vector, 10, through=way_to_it, passing=Passing(among))
+            assert ("on gallery_asset " in plan_of(asked)) == looked_up
+
+
+def test_what_surely_passes_in_plenty_is_not_counted(row, filled, monkeypatch):
+    built = index.build(row)
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": DEAR})
+    monkeypatch.setattr(Passing, "count", lambda *_: pytest.fail("it was counted"))
+    answer = query.find_similar(filled[1][3], row, Wanted(among=Asset.objects.filter(format="JPEG")))
+    assert (len(answer.results), answer.search.filters) == (10, "iterated")
+
+
+@pytest.mark.parametrize("kind", ["ivfflat", "hnsw", "pca"])
+def test_filter_that_passes_less_than_statistics_have_it_still_returns_k_of_k(row, filled, kind, monkeypatch):
+    index.build(row, kind=kind, parameters={"lists": 40} if kind == "ivfflat" else {})
+    monkeypatch.setattr(Passing, "estimate", lambda _: len(filled[0]))
+    chosen = {asset.pk for asset in filled[0][5::160]}
+    answer = query.find_similar(filled[1][3], row, Wanted(among=Asset.objects.filter(pk__in=chosen)))
+    assert {hit.asset.pk for hit in answer.results} <= chosen
+    assert len(answer.results) == min(10, len(chosen))
 
 
 def test_iterating_filter_finds_what_numpy_finds(row, filled):
@@ -595,7 +639,7 @@ def test_iterating_filter_finds_what_numpy_finds(row, filled):
 
 def test_recall_is_stated_for_as_many_hits_as_are_asked_for(row, filled):
     built = index.build(row)
-    for k, depth in ((10, 10), (30, 50), (200, 200)):
+    for k, depth in ((10, 10), (30, 50), (200, 250)):
         how = query.find_similar(filled[1][3], row, Wanted(k=k)).search
         if not how.exact:
             step = next(step for step in built.tuned.steps if step.depth == depth)
