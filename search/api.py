@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import get_object_or_404
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gallery.api import AssetSerializer, FiltersSerializer, assets_asked_for
-from gallery.models import Asset
+from gallery.models import Asset, Tag
 from search import query
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, METRICS
@@ -214,7 +213,7 @@ def _wanted(request: Request, asked: dict[str, Any], data: Any) -> Wanted:
 def _respond(answer: Answer | list[Answer], request: Request) -> Response:
     many = isinstance(answer, list)
     answers = answer if isinstance(answer, list) else [answer]
-    prefetch_related_objects([hit.asset for one in answers for hit in one.results], "tags")
+    Tag.objects.keep_with([hit.asset for one in answers for hit in one.results])
     return Response(AnswerSerializer(answer, many=many, context={"request": request}).data)  # type: ignore[arg-type]
 
 

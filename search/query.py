@@ -10,10 +10,9 @@ from operator import itemgetter
 import numpy as np
 from django.core.cache import cache
 from django.core.exceptions import EmptyResultSet
-from django.db.models import prefetch_related_objects
 
 from gallery.errors import Code, Refused
-from gallery.models import Asset, AssetQuerySet
+from gallery.models import Asset, AssetQuerySet, Tag
 from search import calibration, nearest, pictures, rules, serving, stored, telemetry, vectors, way, wire
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, Metric
@@ -128,7 +127,8 @@ def _remember(row: Encoder, queries: FloatArray) -> None:
     new = [query for query in map(wire.halfvec, queries) if cache.add(_seen(query), 1, _SEEN_S)]
     if new:
         with wire.cursor() as cursor:
-            cursor.executemany(_REMEMBER, [(row.pk, query) for query in new])
+            for query in new:  # one as a rule, and many at once would take a pipeline to be made
+                cursor.execute(_REMEMBER, (row.pk, query))
 
 
 def _seen(query: wire.Wire) -> str:
@@ -241,7 +241,7 @@ class _Search:
     def _ranked(self, found: Found, at_work: Sequence[Rule]) -> list[Hit]:
         hits = self._hits(found)
         if at_work:
-            prefetch_related_objects([hit.asset for hit in hits], "tags")
+            Tag.objects.keep_with([hit.asset for hit in hits])
             hits = rules.applied(hits, at_work)
         if not self.wanted.collapse:
             return hits
