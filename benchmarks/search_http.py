@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/search_http.py --photos DIR [--rows N] [--json FILE]
 
 The product runs as a user starts it, with the built-in encoder, over vectors that were made up (search_data.py). No
-picture comes twice, so none is answered from the cache. Those before the ones measured are as many as it takes for each
-of the server's threads to have its connection and its plans. Beside it stand the encoder's own time for one picture, and
-ten requests at once.
+picture comes twice, so none is answered from the cache. Some searches go before those that are measured, so that each
+thread of the server has its connection and its plans. Beside it stand the encoder's own time for one picture, and ten
+requests at once.
 """
 
 import argparse
@@ -129,8 +129,7 @@ def _search(client: HTTPConnectionPool, request: dict[str, Any]) -> float:
     started = time.perf_counter()
     answer = client.request("POST", "/api/v1/search/", **request)
     took = (time.perf_counter() - started) * 1000
-    assert answer.status == 200, answer.data
-    assert answer.json()["results"]
+    assert answer.json()["results"], answer.data
     return took
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 
 from benchmarks.search_peers import Floats, Ids, K, Result, measured
 from gallery.models import Asset, Tag
-from search import calibration, index, kinds, query, wire
+from search import calibration, copying, index, kinds, query
 from search.kinds import Effort
 from search.models import Encoder, IndexBuild, Measurement
 from search.nearest import Through, nearest
@@ -32,9 +32,6 @@ _ASSETS = """
 """
 _TAGGED = (
     "INSERT INTO gallery_asset_tags (asset_id, tag_id) SELECT i, %s FROM generate_series(%s, %s) i WHERE i %% %s = 0"
-)
-_COPY = (
-    "COPY search_embedding (asset_id, encoder_id, attempts, claimed_until, error, vector) FROM STDIN (FORMAT binary)"
 )
 
 
@@ -58,31 +55,26 @@ def fill(row: Encoder, vectors: Floats, *, first: int = 0) -> float:
             tag, _ = Tag.objects.get_or_create(name=name)
             cursor.execute(_TAGGED, [tag.pk, low, high, part])
     started = time.perf_counter()
-    with wire.cursor() as cursor, cursor.copy(_COPY.encode()) as copy:
-        copy.write(wire.COPY_HEADER)
-        for start in range(0, len(vectors), _COPIED_AT_ONCE):
-            copy.write(_rows(row, vectors[start : start + _COPIED_AT_ONCE], low + start))
-        copy.write(wire.COPY_TRAILER)
+    for start in range(0, len(vectors), _COPIED_AT_ONCE):
+        _copy(row, vectors[start : start + _COPIED_AT_ONCE], low + start)
     took = time.perf_counter() - started
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     return took
 
 
-def _rows(row: Encoder, vectors: Floats, first: int) -> bytes:
-    fields = [
-        ("fields", ">i2"), ("asset_bytes", ">i4"), ("asset", ">i8"), ("encoder_bytes", ">i4"), ("encoder", ">i8"),
-        ("attempts_bytes", ">i4"), ("attempts", ">i2"), ("claimed_bytes", ">i4"), ("claimed", ">i8"),
-        ("error_bytes", ">i4"), ("vector_bytes", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"),
-        ("vector", ">f2", (vectors.shape[1],)),
-    ]  # fmt: skip
-    table = np.zeros(len(vectors), np.dtype(fields))
-    table["fields"], table["attempts"], table["attempts_bytes"] = 6, 1, 2
-    table["asset_bytes"] = table["encoder_bytes"] = table["claimed_bytes"] = 8
-    table["asset"], table["encoder"] = np.arange(first, first + len(vectors)), row.pk
-    table["vector_bytes"], table["dimensions"] = 4 + 2 * vectors.shape[1], vectors.shape[1]
-    table["vector"] = vectors
-    return table.tobytes()
+def _copy(row: Encoder, vectors: Floats, first: int) -> None:
+    count = len(vectors)
+    copying.write(
+        "search_embedding",
+        {
+            "asset_id": copying.integers(np.arange(first, first + count), count),
+            "encoder_id": copying.integers(row.pk, count),
+            "attempts": copying.integers(1, count, size=2),
+            "error": copying.empty(count),
+            "vector": copying.halfvecs(vectors),
+        },
+    )
 
 
 # --- indexes ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 from django.db import IntegrityError, connection
 from numpy.typing import NDArray
 
-from search import kinds, stored, wire
+from search import copying, kinds, stored, wire
 from search.kinds import Coarse, Plan
 from search.models import Encoder, IndexBuild, Projection
 from search.stored import Ids
@@ -24,7 +24,6 @@ _INSERT = (
     "ON CONFLICT (asset_id, build_id) "
     "DO UPDATE SET (part, {column}, vector) = (EXCLUDED.part, EXCLUDED.{column}, EXCLUDED.vector)"
 )
-_COPY = "COPY search_code (build_id, asset_id, part, {column}, vector) FROM STDIN (FORMAT binary)"
 _STALE = """
     DELETE FROM search_code AS mine WHERE build_id = %s AND NOT EXISTS (
         SELECT FROM search_embedding WHERE asset_id = mine.asset_id AND encoder_id = %s AND vector IS NOT NULL)
@@ -109,41 +108,16 @@ def _to_wire(code: NDArray[Any], size: int) -> wire.Wire:
 def _copy_in(kind: Coarse, plan: Plan, fitted: kinds.Projection, ids: Ids, vectors: FloatArray) -> Ids:
     """The group that each vector is in, (n,)."""
     made, parts = kind.encode(fitted, vectors), fitted.part_of(vectors)
-    table = np.zeros(len(ids), _record(made, vectors))
-    table["fields"] = 5
-    table["build_bytes"] = table["asset_bytes"] = 8
-    table["build"], table["asset"] = plan.build_id, ids
-    table["part_bytes"], table["part"] = 2, parts
-    table["code_bytes"] = table.dtype["length"].itemsize + table.dtype["code"].itemsize
-    # halfvec: dimensions and 16 unused bits; varbit: the number of bits
-    table["length"] = plan.parameters["size"] << 16 if made.dtype == np.float16 else plan.parameters["size"]
-    table["code"] = made
-    table["vector_bytes"] = table.dtype["dimensions"].itemsize + table.dtype["vector"].itemsize
-    table["dimensions"], table["vector"] = vectors.shape[1] << 16, vectors
+    size = plan.parameters["size"]
+    columns = {
+        "build_id": copying.integers(plan.build_id, len(ids)),
+        "asset_id": copying.integers(ids, len(ids)),
+        "part": copying.integers(parts, len(ids), size=2),
+        kind.column: copying.halfvecs(made) if made.dtype == np.float16 else copying.bits(made, size),
+        "vector": copying.halfvecs(vectors),
+    }
     try:
-        with wire.cursor() as cursor, cursor.copy(_COPY.format(column=kind.column).encode()) as copy:
-            copy.write(wire.COPY_HEADER + table.tobytes() + wire.COPY_TRAILER)
+        copying.write("search_code", columns)
     except IntegrityError:  # an asset was deleted since it was read
         _insert(kind, plan, fitted, ids, vectors)
     return parts
-
-
-def _record(made: NDArray[Any], vectors: FloatArray) -> np.dtype[Any]:
-    """A row of COPY's binary format: the number of fields, then each field's length and value."""
-    return np.dtype(
-        [
-            ("fields", ">i2"),
-            ("build_bytes", ">i4"),
-            ("build", ">i8"),
-            ("asset_bytes", ">i4"),
-            ("asset", ">i8"),
-            ("part_bytes", ">i4"),
-            ("part", ">i2"),
-            ("code_bytes", ">i4"),
-            ("length", ">u4"),
-            ("code", made.dtype.newbyteorder(">"), (made.shape[1],)),
-            ("vector_bytes", ">i4"),
-            ("dimensions", ">u4"),
-            ("vector", ">f2", (vectors.shape[1],)),
-        ]
-    )

@@ -1,12 +1,11 @@
 """Stored vectors, read in bulk: a million of 768 dimensions in ten seconds, where the ORM takes minutes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search import wire
+from search import copying, wire
 from search.models import Embedding, Encoder
 from search.vectors import FloatArray
 
@@ -19,14 +18,12 @@ _OF = (
     "SELECT asset_id, vector FROM search_embedding WHERE encoder_id = %s AND asset_id = ANY(%s) AND vector IS NOT NULL"
 )
 _PAGE_OF = """
-    COPY (SELECT asset_id, vector FROM search_embedding
-          WHERE encoder_id = {encoder} AND vector IS NOT NULL AND asset_id > {after} ORDER BY asset_id LIMIT {page})
-    TO STDOUT (FORMAT binary)
+    SELECT asset_id, vector FROM search_embedding
+    WHERE encoder_id = {encoder} AND vector IS NOT NULL AND asset_id > {after} ORDER BY asset_id LIMIT {page}
 """
 _SAMPLE_OF = """
-    COPY (SELECT asset_id, vector FROM search_embedding TABLESAMPLE BERNOULLI ({percent})
-          WHERE encoder_id = {encoder} AND vector IS NOT NULL LIMIT {most})
-    TO STDOUT (FORMAT binary)
+    SELECT asset_id, vector FROM search_embedding TABLESAMPLE BERNOULLI ({percent})
+    WHERE encoder_id = {encoder} AND vector IS NOT NULL LIMIT {most}
 """
 
 
@@ -46,7 +43,7 @@ def pages(row: Encoder) -> Iterator[tuple[Ids, FloatArray]]:
     """All of an encoder's vectors with their asset ids, ascending: (n,) int64 and (n, d) float32 at a time."""
     after = 0
     while True:
-        ids, vectors = _copied(row, _PAGE_OF.format(encoder=row.pk, after=after, page=_PAGE))
+        ids, vectors = copying.read(_PAGE_OF.format(encoder=row.pk, after=after, page=_PAGE), row.dimensions)
         if not len(ids):
             return
         yield ids, vectors
@@ -57,29 +54,7 @@ def sample(row: Encoder, most: int) -> tuple[Ids, FloatArray]:
     """Up to so many of an encoder's vectors, drawn at random, in random order: (n,) int64 and (n, d) float32."""
     # more than are wanted: the number that comes of drawing each row on its own varies
     percent = min(100.0, 100 * (1.5 * most + 50) / max(1, count(row)))
-    ids, vectors = _copied(row, _SAMPLE_OF.format(encoder=row.pk, percent=percent, most=3 * most + 100))
+    drawn = _SAMPLE_OF.format(encoder=row.pk, percent=percent, most=3 * most + 100)
+    ids, vectors = copying.read(drawn, row.dimensions)
     chosen = np.random.default_rng().permutation(len(ids))[:most]
     return ids[chosen], vectors[chosen]
-
-
-def _copied(row: Encoder, statement: str) -> tuple[Ids, FloatArray]:
-    with wire.cursor() as cursor, cursor.copy(statement.encode()) as copied:
-        data = b"".join(copied)
-    body = data[len(wire.COPY_HEADER) : -len(wire.COPY_TRAILER)]
-    table = np.frombuffer(body, _record(row.dimensions))
-    return table["asset"].astype(np.int64), table["vector"].astype(np.float32)
-
-
-def _record(dimensions: int) -> np.dtype[Any]:
-    """A row of COPY's binary format: the number of fields, then each field's length and value."""
-    return np.dtype(
-        [
-            ("fields", ">i2"),
-            ("asset_bytes", ">i4"),
-            ("asset", ">i8"),
-            ("vector_bytes", ">i4"),
-            ("dimensions", ">i2"),
-            ("unused", ">i2"),
-            ("vector", ">f2", (dimensions,)),
-        ]
-    )

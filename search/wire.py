@@ -19,10 +19,6 @@ from psycopg.pq import Format
 
 M = TypeVar("M", bound=Model)
 
-#: Around the rows of COPY ... (FORMAT binary).
-COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-COPY_TRAILER = struct.pack("!h", -1)
-
 
 class Wire(bytes):
     """A value as the server reads it."""
