@@ -151,6 +151,20 @@ class AnswerSerializer(serializers.Serializer[Answer]):
     took_ms = TookSerializer()
     results = HitSerializer(many=True)
 
+    def to_representation(self, instance: Answer) -> dict[str, Any]:
+        """What the fields say. Field by field takes a millisecond longer; but for assets, all values are plain."""
+        assets = AssetSerializer([hit.asset for hit in instance.results], many=True, context=self.context).data
+        return {
+            "encoder": instance.encoder,
+            "search": vars(instance.search),
+            "took_ms": instance.took_ms,
+            "results": [_plain(hit) | {"asset": asset} for hit, asset in zip(instance.results, assets, strict=True)],
+        }
+
+
+def _plain(hit: Hit) -> dict[str, Any]:
+    return {name: value for name, value in vars(hit).items() if name != "asset"}
+
 
 # --- views ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from rest_framework.test import APIClient
 
 from gallery.models import Collection
 from search import pipeline
+from search.api import AnswerSerializer, HitSerializer, HowSerializer
 from search.encoders import EncoderUnavailable
 from search.models import Encoder, IndexBuild
 
@@ -45,6 +46,13 @@ def test_stored_picture_is_its_own_first_hit(api, embedded, picture):
     assert first["asset"]["id"] == embedded[3].pk
     assert first["similarity"] >= 0.999
     assert first["similarity"] == pytest.approx(1 - first["distance"])
+
+
+def test_answer_has_the_fields_that_the_schema_names(api, embedded, picture):
+    answer = search(api, image=picture(3), k=1).json()
+    [hit] = answer["results"]
+    for serializer, told in ((AnswerSerializer, answer), (HowSerializer, answer["search"]), (HitSerializer, hit)):
+        assert set(serializer().fields) == set(told)
 
 
 def test_several_pictures_give_an_answer_each_in_order(api, embedded, picture):
