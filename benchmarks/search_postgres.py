@@ -71,6 +71,7 @@ def _copy(row: Encoder, vectors: Floats, first: int) -> None:
             "asset_id": copying.integers(np.arange(first, first + count), count),
             "encoder_id": copying.integers(row.pk, count),
             "attempts": copying.integers(1, count, size=2),
+            "claimed_until": copying.integers(0, count),
             "error": copying.empty(count),
             "vector": copying.halfvecs(vectors),
         },

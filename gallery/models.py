@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
 from django.core.validators import MinLengthValidator
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.db.models.functions import Lower, Sign
 from django.urls import reverse
 
@@ -54,15 +54,15 @@ class TagQuerySet(models.QuerySet["Tag"]):
         # lowered by the database, here and below, as its constraint is: it and Python disagree on some letters
         return list(self.alias(key=Lower("name")).filter(key__in=[Lower(models.Value(name)) for name in names]))
 
-    def keep_with(self, assets: Iterable["Asset"]) -> None:
-        """Fetch the tags of assets, as prefetch_related("tags") does, in a quarter of the two milliseconds it takes."""
+    def keep_with(self, assets: Sequence["Asset"]) -> None:
+        """What prefetch_related("tags") does, in half the two milliseconds that it takes for ten assets."""
         tags_of: dict[int, list[Tag]] = {asset.pk: [] for asset in assets}
         with connection.cursor() as cursor:
             cursor.execute(_TAGS_OF, [list(tags_of)])
             for asset_id, *values in cursor.fetchall():
-                tags_of[asset_id].append(Tag(*values))
+                tags_of[asset_id].append(Tag.from_db(DEFAULT_DB_ALIAS, ["id", "name"], values))
         for asset in assets:
-            kept = self.all()
+            kept = asset.tags.all()
             kept._result_cache = tags_of[asset.pk]  # noqa: SLF001 (where prefetch_related keeps them, too)
             vars(asset).setdefault("_prefetched_objects_cache", {})["tags"] = kept
 

@@ -89,7 +89,7 @@ def _pairs(rows: int) -> int:
 def calibrated(hits: Sequence[Hit], row: Encoder, metric: Metric) -> list[Hit]:
     """The hits, with `closer_than` where the gallery is calibrated for the metric."""
     kept = cache.get_or_set(
-        f"search.calibration.{row.pk}.{metric.name}",
+        f"search.calibrated.{row.pk}.{metric.name}",
         lambda: row.calibrations.filter(metric=metric.name).values_list("rows", "distances").first(),
         _CACHED_S,
     )

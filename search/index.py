@@ -22,6 +22,7 @@ from search.models import Code, Encoder, IndexBuild, Projection
 from search.nearest import Through, plan_of, statements
 from search.tuned import MEASURED_K, Step
 from search.tuning import Trial, Tuned
+from search.vectors import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +58,15 @@ def is_due(row: Encoder) -> bool:
     serving, wanted = IndexBuild.objects.serving(row), kind_wanted(row)
     if wanted == kinds.EXACT:
         return serving is not None
-    if _has_failed_lately(row, wanted):
-        return False
     rows = stored.count(row)
-    if rows < settings.INDEX_MIN_ROWS:
+    if rows < settings.INDEX_MIN_ROWS or _has_failed_lately(row, wanted, rows):
         return False
     return serving is None or serving.kind != wanted or _has_worn_out(serving, rows)
 
 
-def _has_failed_lately(row: Encoder, kind: str) -> bool:
-    failed = IndexBuild.objects.failed_in_a_row(row, kind)
+def _has_failed_lately(row: Encoder, kind: str, rows: int) -> bool:
+    """With about as many rows as there are now."""
+    failed = IndexBuild.objects.failed_in_a_row(row, kind).filter(rows__gt=rows // _REBUILD_FACTOR)
     pause = min(_PAUSE_MOST, _PAUSE_AFTER_FAILURE * 2 ** min(failed.count(), 10) / 2)
     return failed.filter(finished__gt=timezone.now() - pause).exists()
 
@@ -116,7 +116,8 @@ def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
         _create(made)
         tuned = tuning.tune(made)
         tuning.record_trials(made, tuned.trials)
-        steps = tuple(takewhile(partial(is_used, made), tuned.tuning.steps))
+        some_vector = stored.sample(row, 1)[1][0]
+        steps = tuple(takewhile(partial(is_used, made, some_vector), tuned.tuning.steps))
         check = _checked(made, tuned, steps)
     except Exception as error:
         _drop(made)
@@ -190,9 +191,8 @@ def _checked(made: IndexBuild, tuned: Tuned, used: Sequence[Step]) -> Trial:
     return tuned.served
 
 
-def is_used(made: IndexBuild, step: Step) -> bool:
+def is_used(made: IndexBuild, vector: FloatArray, step: Step) -> bool:
     """Whether Postgres' planner searches through the index, as deep as the step and under a filter likewise."""
-    vector = stored.sample(made.encoder, 1)[1][0]
     ways = [
         statements(made.encoder, vector, step.depth, through=Through(made, step.effort)),
         statements(
@@ -282,7 +282,7 @@ def _remove_leftovers() -> None:
     for dead in _leftovers():
         _drop(dead)
         if dead.state == IndexBuild.State.BUILDING:
-            dead.state, dead.error = IndexBuild.State.FAILED, "The build was interrupted."
+            dead.state, dead.error = IndexBuild.State.FAILED, IndexBuild.INTERRUPTED
             dead.finished = timezone.now()
             dead.save()
 

@@ -145,10 +145,11 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
         return self.filter(encoder=encoder, state=IndexBuild.State.READY).first()
 
     def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
-        """Builds of a kind that failed since one of them served, the last first."""
+        """Builds of a kind that failed since one of them served, the last first; not those that were interrupted."""
         own = self.filter(encoder=encoder, kind=kind).order_by("-pk")
         served = own.filter(state__in=[IndexBuild.State.READY, IndexBuild.State.REPLACED]).values("pk")[:1]
-        return own.filter(state=IndexBuild.State.FAILED, pk__gt=Coalesce(models.Subquery(served), 0))
+        failed = own.filter(state=IndexBuild.State.FAILED, pk__gt=Coalesce(models.Subquery(served), 0))
+        return failed.exclude(error=IndexBuild.INTERRUPTED)
 
     def coded(self, encoder: Encoder) -> Self:
         """Builds that find candidates by codes, and need those of new vectors."""
@@ -175,6 +176,8 @@ class IndexBuild(models.Model):
     started = models.DateTimeField(auto_now_add=True)
     finished = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
+
+    INTERRUPTED = "The build was interrupted."
 
     objects = IndexBuildQuerySet.as_manager()
 

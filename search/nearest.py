@@ -35,7 +35,6 @@ class Statement:
 
 
 class Asked(NamedTuple):
-    encoder: int
     dimensions: int
     operator: str
     k: int
@@ -60,6 +59,7 @@ _PASSES = " AND EXISTS ({passing} OFFSET 0)"
 
 #: As Django writes it.
 _ASSETS = f'"{Asset._meta.db_table}"'  # noqa: SLF001 (public, its documentation says)
+_IDS = f'SELECT {_ASSETS}."id" AS "id" FROM {_ASSETS}'
 
 
 class Passing:
@@ -74,8 +74,9 @@ class Passing:
         connection.ensure_connection()
         written = psycopg.ClientCursor(connection.connection).mogrify(sql, values)
         self.sql = written.replace("%", "%%")  # it becomes a part of statements that have placeholders
-        needs_ids_alone = sql.count(f"{_ASSETS}.") == sql.count(f'{_ASSETS}."id"')
-        self._where = self.sql.partition(f" FROM {_ASSETS}")[2] if needs_ids_alone else None
+        #: Of several conditions Postgres takes each to be met as often, whatever the others; that may be far off.
+        self.is_one_condition = len(among.query.where.children) == 1
+        self._where = self.sql.removeprefix(_IDS) if _needs_ids_alone(among, sql) else None
 
     def of(self, source: str) -> str:
         """What passes of a SELECT that has assets by `id`.
@@ -97,6 +98,13 @@ class Passing:
         [(line,)] = wire.rows(f"EXPLAIN (FORMAT json) {self.sql}")
         [plan] = line if isinstance(line, list) else json.loads(line)
         return int(plan["Plan"]["Plan Rows"])
+
+
+def _needs_ids_alone(among: AssetQuerySet, sql: str) -> bool:
+    """Whether all that is asked of an asset is its id. Columns are known by their table's name before them."""
+    query = among.query
+    is_plain = not (query.distinct or query.combinator or query.is_sliced or query.group_by)
+    return is_plain and sql.startswith(_IDS) and sql.count(f"{_ASSETS}.") == sql.count(f'{_ASSETS}."id"')
 
 
 def nearest(
@@ -125,7 +133,7 @@ def statements(
     passing: Passing | None = None,
 ) -> list[Statement]:
     """What to ask for: one statement, or of an index in parts one for each that is near enough."""
-    asked = Asked(row.pk, row.dimensions, metric.operator, k)
+    asked = Asked(row.dimensions, metric.operator, k)
     if through:
         return _through(through, vector, asked, passing)
     vectors = _VECTORS.format(encoder=row.pk)

@@ -1,4 +1,4 @@
-"""The only reader of vectors: find_similar(...) -> Answer."""
+"""The only reader of vectors: like_each, like_all and like_asset of pictures, find_similar of vectors -> Answer."""
 
 import hashlib
 import time
@@ -64,11 +64,11 @@ def active_encoder() -> Encoder:
 @telemetry.searching()
 def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answer]:
     """What looks like each of the parts, an answer for each; stored assets left out of their own. Raises Refused."""
-    at, started = serving.active(), time.perf_counter()
-    queries = _vectors_of(parts, at.row)
+    row, started = active_encoder(), time.perf_counter()
+    queries = _vectors_of(parts, row)
     encode_ms = _ms_since(started)
     return [
-        _answer(query, at, wanted, _assets([part])).after_encoding(encode_ms)
+        find_similar(query, row, wanted, but=_assets([part])).after_encoding(encode_ms)
         for part, query in zip(parts, queries, strict=True)
     ]
 
@@ -76,13 +76,13 @@ def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answe
 @telemetry.searching()
 def like_all(parts: Sequence[Part], wanted: Wanted | None = None) -> Answer:
     """What looks like all of the parts together, stored assets among them left out. Raises Refused."""
-    at, started = serving.active(), time.perf_counter()
+    row, started = active_encoder(), time.perf_counter()
     if any(part.picture.turned for part in parts):
         raise Refused(Code.INVALID, "Pictures that are combined cannot be turned as well.")
-    directions = np.concatenate(_vectors_of(parts, at.row))
+    directions = np.concatenate(_vectors_of(parts, row))
     between = combined(directions, [part.weight for part in parts])
     encode_ms = _ms_since(started)
-    return _answer(between, at, wanted, _assets(parts)).after_encoding(encode_ms)
+    return find_similar(between, row, wanted, but=_assets(parts)).after_encoding(encode_ms)
 
 
 def like_asset(asset: Asset, wanted: Wanted | None = None) -> Answer:
@@ -168,13 +168,10 @@ def find_similar(
     `query` is (dimensions,), or (v, dimensions) for what is nearest to any of several. Whenever k such assets exist,
     k come back.
     """
-    return _answer(query, serving.of(row), wanted, but)
-
-
-def _answer(query: FloatArray, at: Serving, wanted: Wanted | None, but: Sequence[int]) -> Answer:
     started = time.perf_counter()
+    at = serving.of(row)  # and not before the picture is encoded: by then another index may serve
     hits, how = _Search(np.atleast_2d(query), wanted or Wanted(), frozenset(but), at).hits()
-    answer = Answer(at.row.name, how, hits, {"search": _ms_since(started)})
+    answer = Answer(row.name, how, hits, {"search": _ms_since(started)})
     telemetry.record(answer)
     return answer
 

@@ -54,7 +54,7 @@ def without_hidden(among: AssetQuerySet | None, rules: Sequence[Rule]) -> AssetQ
 def applied(hits: Sequence[Hit], rules: Sequence[Rule]) -> list[Hit]:
     """The hits as the rules have them: fewer where some are hidden, in the order to show them, ranks not yet numbered.
 
-    Asks the database for nothing where the assets come with their tags, as `prefetch_related_objects` loads them.
+    Asks the database for nothing where the assets come with their tags, as `Tag.objects.keep_with` fetches them.
     """
     judged = [_judged(hit, _rules_of(hit.asset, rules)) for hit in hits]
     shown = [verdict for verdict in judged if verdict]

@@ -22,7 +22,7 @@ _EMBED_PENDING = "search.tasks.embed_pending"
 _DRAIN_SECONDS = 5
 
 #: The most recent queries that an index is measured with, and some more.
-_QUERIES_KEPT = 200
+_QUERIES_KEPT = 300
 
 
 def embed_asset(asset_id: int) -> None:

@@ -32,7 +32,7 @@ _SAMPLED, _RECENT = 400, 200
 #: Deeper searches take longer and yield more hits each, so that fewer queries say as much.
 _FOR_DEEP = 40
 #: Fewer recent queries than this say too little.
-_RECENT_LEAST = 20
+_RECENT_LEAST = 10
 #: A broader scan of fewer candidates may be faster: so many that are not are enough to stop at.
 _FURTHER = 2
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
@@ -100,7 +100,9 @@ def questions(row: Encoder, rows: int) -> Questions:
 
 
 def _recent(row: Encoder) -> Iterable[Any]:
-    return RecentQuery.objects.filter(encoder=row).order_by("-id").values_list("vector", flat=True)[:_RECENT]
+    """The latest; none where a half of them would say too little."""
+    kept = list(RecentQuery.objects.filter(encoder=row).order_by("-id").values_list("vector", flat=True)[:_RECENT])
+    return kept if len(kept) >= 2 * _RECENT_LEAST else []
 
 
 def depths(rows: int) -> list[int]:
@@ -161,7 +163,7 @@ def tried(
 @dataclass(frozen=True)
 class Tuned:
     tuning: Tuning
-    #: For ten hits: all that was tried; and what will serve, as it was checked.
+    #: For ten hits: all that was tried and checked; and what will serve, as it was checked.
     trials: Sequence[Trial]
     served: Trial | None
 
@@ -175,13 +177,15 @@ def tune(build: IndexBuild) -> Tuned:
     served: Trial | None = None
     for depth in depths(build.rows):
         of_depth = list(_trials(build, halves, depth, after=steps[-1] if steps else None))
-        best = min((check for _, check in of_depth if check), key=lambda check: check.p50_ms, default=None)
-        trials, served = trials or [trial for trial, _ in of_depth], served or best
+        passed = (check for _, check in of_depth if check and check.reaches)
+        best = min(passed, key=lambda check: check.p50_ms, default=None)
+        found = {one.effort: one for both in of_depth for one in both if one}  # a check instead of what it checks
+        trials, served = trials or list(found.values()), served or best
         if best is None or best.p50_ms >= exact_ms:
             break
         steps.append(Step(depth, best.effort.breadth, best.effort.candidates, best.worst, best.p50_ms))
         exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
-    tuning = Tuning(build.rows, _under_filters(build, steps, halves[0]), _exact_cost(build.encoder, asked))
+    tuning = Tuning(build.rows, _under_filters(build, steps, halves), _exact_cost(build.encoder, asked))
     return Tuned(tuning, trials, served)
 
 
@@ -194,7 +198,7 @@ def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
         replace(step, recall=trial.worst, p50_ms=trial.p50_ms)
         for step, trial in zip(tuning.steps, of_each, strict=True)
     ]
-    return Tuning(rows, _under_filters(build, steps, asked), _exact_cost(build.encoder, asked)), of_each[0]
+    return Tuning(rows, _under_filters(build, steps, asked.halves()), _exact_cost(build.encoder, asked)), of_each[0]
 
 
 def _fit(asked: Questions, depth: int) -> Questions:
@@ -220,10 +224,9 @@ def _trials(
         check = None
         if trial.reaches:
             enough = choices[choices.index(trial.effort.candidates) :]
-            checks = (_with_candidates(build, breadth, checking, depth, count) for count in enough)
-            check = next((check for check in checks if check.reaches), None)
+            check = _fewest(enough, partial(_with_candidates, build, breadth, checking, depth))
         yield trial, check
-        reaching += [check.p50_ms] if check else []
+        reaching += [check.p50_ms] if check and check.reaches else []
         further = _FURTHER if isinstance(kind, Coarse) and after is None else 0
         if len(reaching) > further and min(reaching) < min([float("inf"), *reaching[len(reaching) - further :]]):
             return
@@ -256,23 +259,27 @@ def _candidates(depth: int, after: Step | None) -> list[int | None]:
 # --- under filters -----------------------------------------------------------------------------------------------
 
 
-def _under_filters(build: IndexBuild, steps: Iterable[Step], asked: Questions) -> tuple[Step, ...]:
-    return tuple(_under_filter(build, step, asked.some(_FOR_DEEP)) for step in steps)
+def _under_filters(build: IndexBuild, steps: Iterable[Step], halves: tuple[Questions, Questions]) -> tuple[Step, ...]:
+    choosing, checking = (half.some(_FOR_DEEP) for half in halves)
+    return tuple(_under_filter(build, step, choosing, checking) for step in steps)
 
 
-def _under_filter(build: IndexBuild, step: Step, asked: Questions) -> Step:
+def _under_filter(build: IndexBuild, step: Step, choosing: Questions, checking: Questions) -> Step:
     """The step, measured under a filter that passes ten assets of as many as it is deep."""
     part, passing = step.depth // MEASURED_K, filter_for(step)
     if passing is None:
         return step
 
-    def search(candidates: int | None) -> Trial:
+    def search(asked: Questions, candidates: int | None) -> Trial:
         return tried(
             build, Effort(step.breadth, candidates), asked, MEASURED_K,
             passing=passing, passes=lambda ids: ids % part == 0,
         )  # fmt: skip
 
-    trial = _fewest([None] if step.candidates is None else _candidates(MEASURED_K, None), search)
+    chosen: int | None = None
+    if step.candidates is not None:
+        chosen = _fewest(_candidates(MEASURED_K, None), partial(search, choosing)).effort.candidates
+    trial = search(checking, chosen)
     return replace(
         step,
         recall_filtered=trial.worst,

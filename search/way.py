@@ -34,10 +34,11 @@ def choose(build: IndexBuild | None, k: int, metric: Metric, passing: Passing | 
 
 def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing: Passing) -> Way:
     limit, passed = tuning.exact_up_to(k), passing.estimate()
-    if passed <= limit:  # or it takes too long to count them; if they are fewer, the index falls short and says so
-        passed = passing.count(limit + 1)
-        if passed <= limit:
+    if passed <= limit or not passing.is_one_condition:  # else statistics are right, and counting takes long
+        count = passing.count(limit + 1)
+        if count <= limit:
             return exact(metric, passing)
+        passed = max(passed, count)
     step = tuning.step(k * max(1.0, tuning.rows / passed))
     if step is None:
         return exact(metric, passing)

@@ -62,7 +62,7 @@ class Kind(Protocol):
         """What to try, ascending."""
 
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
-        """Of Postgres, while searching; to `iterate` is to go on until enough pass a filter, and takes longer."""
+        """Of Postgres, while searching; to `iterate` is to go on for a while until enough pass a filter."""
 
     def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
         """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector, in one part of the index.

@@ -195,7 +195,7 @@ class Pca(Coarse):
         return np.concatenate([kept, left_out], axis=1).astype(np.float16)
 
     def ask(self, projection: Projection, vector: FloatArray, probes: int) -> tuple[NDArray[Any], list[int]]:
-        """By the components alone: all of a centre's length is in them, near enough, and they are a sixth to read."""
+        """By the components alone, in which groups differ most: centres cut down to them are read in less time."""
         kept = projection.project(vector)
         left_out = math.sqrt(max(0.0, 1 - float(kept @ kept)))
         return np.append(kept, left_out).astype(np.float16), near_groups(projection.projected_groups @ kept, probes)

@@ -15,6 +15,16 @@ def test_no_names_are_no_tags(db):
     assert Tag.objects.named([]) == []
 
 
+def test_tags_are_kept_with_their_assets_as_prefetching_keeps_them(asset, django_assert_num_queries):
+    tagged, other = asset(1, tags=["b", "a"]), asset(2)
+    with django_assert_num_queries(1):
+        Tag.objects.keep_with([tagged, other])
+    with django_assert_num_queries(0):
+        assert [[tag.name for tag in each.tags.all()] for each in (tagged, other)] == [["a", "b"], []]
+    assert [tag.name for tag in tagged.tags.filter(name="a")] == ["a"]
+    assert not other.tags.filter(name="a").exists()
+
+
 @pytest.mark.parametrize("text", ["äpfel", "ÄPF", "rot äpfel", "äpfel-rot", "img_07", "07", "schuh", "Schuh äpfel"])
 def test_words_match_as_people_write_them(asset, text):
     stored = asset(1, title="Rote_Äpfel, IMG_07.final", tags=["Schuh"])

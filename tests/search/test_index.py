@@ -7,6 +7,7 @@ from threading import Event
 import numpy as np
 import pytest
 from django.conf import settings as project
+from django.core.files.base import ContentFile
 from django.db import OperationalError, connection
 from django.utils import timezone
 
@@ -17,7 +18,8 @@ from search.kinds import coarse
 from search.metrics import COSINE, METRICS
 from search.models import Code, Embedding, Encoder, IndexBuild, Measurement, Projection, RecentQuery
 from search.nearest import Passing, Through, nearest, plan_of, statements
-from search.query import Wanted
+from search.pictures import Picture
+from search.query import Part, Wanted
 from tests.search.vectors import distances, filled_with, random_vectors
 
 DIMENSIONS = 32
@@ -463,8 +465,9 @@ def test_index_is_due_when_recall_has_sunk_or_another_kind_is_wanted(row, filled
     assert not index.is_due(row)
 
 
-def fail(row, ago, kind="ivfflat"):
-    IndexBuild.objects.create(encoder=row, kind=kind, rows=1, state="failed", finished=timezone.now() - ago)
+def fail(row, ago, rows=2000, **details):
+    details = {"kind": "ivfflat", "error": "too few rows", **details}
+    IndexBuild.objects.create(encoder=row, rows=rows, state="failed", finished=timezone.now() - ago, **details)
 
 
 def test_failed_build_is_not_repeated_at_once(row, filled):
@@ -484,6 +487,12 @@ def test_each_failure_in_a_row_makes_the_pause_longer_but_for_its_own_kind_alone
     IndexBuild.objects.create(encoder=row, kind="ivfflat", rows=1, state="replaced", finished=timezone.now())
     fail(row, timedelta(minutes=90))
     assert index.is_due(row)  # after one that served, it is the first
+
+
+@pytest.mark.parametrize("why", [{"rows": 999}, {"error": IndexBuild.INTERRUPTED}])
+def test_failure_with_half_as_many_rows_or_from_outside_says_nothing_of_the_next_build(row, filled, why):
+    fail(row, timedelta(minutes=1), **why)
+    assert index.is_due(row)
 
 
 def test_recall_sinks_and_is_repaired_when_the_gallery_grows_tenfold_with_new_clusters(row, user):
@@ -542,6 +551,17 @@ def test_index_is_tuned_to_recent_queries_too(row, user):
     assert min(check.recall, check.recall_recent) == built.recall >= 0.98
 
 
+def test_too_few_recent_queries_count_neither_at_first_nor_later(row, filled):
+    """Or each measurement would find that an index falls short, which no build can mend."""
+    for count, counted in ((19, False), (20, True)):
+        RecentQuery.objects.all().delete()
+        RecentQuery.objects.bulk_create(RecentQuery(encoder=row, vector=vector) for vector in filled[1][:count])
+        index.build(row)
+        index.measure(row)
+        checks = Measurement.objects.filter(purpose=Measurement.Purpose.CHECK).order_by("-pk")[:2]
+        assert [check.recall_recent is not None for check in checks] == [counted, counted]
+
+
 def test_every_setting_tried_and_the_one_chosen_are_kept_as_measurements(row, filled):
     built = index.build(row)
     tried = Measurement.objects.filter(build=built, purpose=Measurement.Purpose.TUNING).order_by("pk")
@@ -562,6 +582,19 @@ def test_measurement_is_due_after_a_day_or_a_tenth_more_rows(row, filled, user):
     assert not index.is_measurement_due(row)
     Measurement.objects.update(taken=timezone.now() - timedelta(days=1, minutes=1))
     assert index.is_measurement_due(row)
+
+
+def test_index_that_takes_over_while_a_picture_is_encoded_is_searched(row, filled, monkeypatch):
+    index.build(row)
+    row.activate()
+
+    def encode(pictures, row):
+        index.build(row, kind="hnsw")
+        return [filled[1][:1]]
+
+    monkeypatch.setattr("search.pictures.encode", encode)
+    [answer] = query.like_each([Part(Picture(ContentFile(b"", "any.png")))])
+    assert (len(answer.results), answer.search.index) == (10, "hnsw")
 
 
 # --- the way through it -------------------------------------------------------------------------------------------
@@ -603,6 +636,17 @@ def test_filter_by_tags_alone_looks_no_asset_up(row, filled):
         for way_to_it in (through, None):
             [asked] = statements(row, vector, 10, through=way_to_it, passing=Passing(among))
             assert ("on gallery_asset " in plan_of(asked)) == looked_up
+
+
+def test_several_conditions_are_counted_since_statistics_know_only_of_each(row, filled, monkeypatch):
+    built = index.build(row)
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": DEAR})
+    monkeypatch.setattr(Passing, "estimate", lambda _: len(filled[0]))
+    few = [asset.pk for asset in filled[0][5::160]]
+    answer = query.find_similar(
+        filled[1][3], row, Wanted(among=Asset.objects.filter(pk__in=few).filter(size_bytes__gte=0))
+    )
+    assert (len(answer.results), answer.search.filters) == (10, "ranked")
 
 
 def test_what_surely_passes_in_plenty_is_not_counted(row, filled, monkeypatch):
