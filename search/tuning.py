@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from django.conf import settings
@@ -18,54 +17,22 @@ from search import kinds, stored
 from search.kinds import Coarse, Effort
 from search.kinds.coarse import LEAST_CANDIDATES, MOST_CANDIDATES
 from search.metrics import recall_at_k
-from search.models import Encoder, IndexBuild, Measurement, RecentQuery
+from search.models import Encoder, IndexBuild, Measurement
 from search.nearest import Passing, Through, nearest
+from search.questions import RECENT_LEAST, Questions, questions
 from search.stored import Ids
 from search.tuned import MEASURED_K, ExactCost, Step, Tuning
-from search.vectors import FloatArray
 
 #: How deep searches may go: for as many hits, or for ten under a filter that passes ten of so many.
 _DEPTHS = (MEASURED_K, 20, 50, 100, 250, 500, 1250)
-#: Stored vectors, and recent queries, that an index is measured with. For a new index one half chooses the effort, and
-#: the other tells its recall: the least effort that passes a test has passed with some luck.
-_SAMPLED, _RECENT = 400, 200
 #: Deeper searches take longer and yield more hits each, so that fewer queries say as much.
 _FOR_DEEP = 40
-#: Fewer recent queries than this say too little.
-_RECENT_LEAST = 10
 #: A broader scan of fewer candidates may be faster: so many that are not are enough to stop at.
 _FURTHER = 2
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
 _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
 #: Filters are measured that look at each asset, as most do.
 _LOOKED_UP = Asset.objects.filter(size_bytes__gte=0)
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Queries, and what is nearest to each in truth."""
-
-    vectors: FloatArray
-    #: Stored vectors come first: each is an asset's, which is left out of its own answer. 0 for others.
-    assets: Ids
-    #: (n, 2 * deepest) ids, nearest first; -1 where there are no more.
-    truth: Ids
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def some(self, count: int) -> "Questions":
-        """So many stored vectors and as many recent queries, if there are; each as random as the whole."""
-        stored_ones, recent = np.flatnonzero(self.assets)[:count], np.flatnonzero(self.assets == 0)[:count]
-        return self._only(np.concatenate([stored_ones, recent]))
-
-    def halves(self) -> "tuple[Questions, Questions]":
-        """Two of equal mixture."""
-        places = np.arange(len(self))
-        return self._only(places[::2]), self._only(places[1::2])
-
-    def _only(self, kept: Ids) -> "Questions":
-        return Questions(self.vectors[kept], self.assets[kept], self.truth[kept])
 
 
 @dataclass(frozen=True)
@@ -87,47 +54,8 @@ class Trial:
         return self.worst >= settings.SEARCH_TARGET_RECALL
 
 
-# --- queries, and the truth of them -----------------------------------------------------------------------------
-
-
-def questions(row: Encoder, rows: int) -> Questions:
-    """Stored vectors drawn at random, and the most recent queries, with their true neighbours."""
-    assets, drawn = stored.sample(row, _SAMPLED)
-    recent = np.array([np.asarray(vector) for vector in _recent(row)], np.float32).reshape(-1, row.dimensions)
-    vectors = np.concatenate([drawn, recent])
-    own = np.concatenate([assets, np.zeros(len(recent), np.int64)])
-    return Questions(vectors, own, true_neighbours(row, vectors, own, 2 * max(depths(rows))))
-
-
-def _recent(row: Encoder) -> Iterable[Any]:
-    """The latest; none where a half of them would say too little."""
-    kept = list(RecentQuery.objects.filter(encoder=row).order_by("-id").values_list("vector", flat=True)[:_RECENT])
-    return kept if len(kept) >= 2 * _RECENT_LEAST else []
-
-
 def depths(rows: int) -> list[int]:
     return [depth for depth in _DEPTHS if depth == MEASURED_K or depth <= rows // 2]
-
-
-def true_neighbours(row: Encoder, vectors: FloatArray, own: Ids, count: int) -> Ids:
-    """Asset ids of the `count` nearest by cosine to (n, d) unit vectors, nearest first, (n, count) int64.
-
-    `own` has the id of the asset that each vector is of, to be left out; -1 fills up where there are too few. All
-    stored vectors pass through memory once, however many queries there are.
-    """
-    best = np.full((len(vectors), 0), -np.inf, np.float32)
-    nearest_ids = np.full((len(vectors), 0), -1, np.int64)
-    for ids, page in stored.pages(row):
-        scores = vectors @ page.T / np.linalg.norm(page, axis=1)
-        scores[own[:, None] == ids[None, :]] = -np.inf
-        best = np.concatenate([best, scores], axis=1)
-        nearest_ids = np.concatenate([nearest_ids, np.broadcast_to(ids, scores.shape)], axis=1)
-        if best.shape[1] > count:
-            kept = np.argpartition(-best, count - 1, axis=1)[:, :count]
-            best, nearest_ids = np.take_along_axis(best, kept, 1), np.take_along_axis(nearest_ids, kept, 1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    best, nearest_ids = np.take_along_axis(best, order, 1), np.take_along_axis(nearest_ids, order, 1)
-    return np.where(np.isfinite(best), nearest_ids, -1)
 
 
 # --- trying ------------------------------------------------------------------------------------------------------
@@ -155,7 +83,7 @@ def tried(
     return Trial(
         effort,
         recall=float(drawn.mean()),
-        recall_recent=float(recent.mean()) if len(recent) >= _RECENT_LEAST else None,
+        recall_recent=float(recent.mean()) if len(recent) >= RECENT_LEAST else None,
         p50_ms=float(np.median(took)),
     )
 
@@ -170,7 +98,7 @@ class Tuned:
 
 def tune(build: IndexBuild) -> Tuned:
     """The least efforts that reach the target, for each depth to which the index is of use."""
-    asked, exact_ms = questions(build.encoder, build.rows), float("inf")
+    asked, exact_ms = questions(build.encoder, max(depths(build.rows))), float("inf")
     halves = asked.halves()
     steps: list[Step] = []
     trials: list[Trial] = []
@@ -192,7 +120,7 @@ def tune(build: IndexBuild) -> Tuned:
 def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
     """The same efforts, measured again; and how ten hits were found."""
     rows = stored.count(build.encoder)
-    asked = questions(build.encoder, rows)
+    asked = questions(build.encoder, max(depths(rows)))
     of_each = [tried(build, step.effort, _fit(asked, step.depth), step.depth) for step in tuning.steps]
     steps = [
         replace(step, recall=trial.worst, p50_ms=trial.p50_ms)

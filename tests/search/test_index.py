@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from gallery.models import Asset, Tag
-from search import codes, index, kinds, query, serving, stored, tuning, way
+from search import codes, index, kinds, query, questions, serving, stored, tuning, way
 from search.index import BuildFailed
 from search.kinds import coarse
 from search.metrics import COSINE, METRICS
@@ -191,7 +191,7 @@ def test_hnsw_is_built_where_there_is_little_shared_memory(row, filled, monkeypa
 
 def test_deep_searches_are_measured_over_the_whole_gallery_and_with_recent_queries(row, filled):
     RecentQuery.objects.bulk_create(RecentQuery(encoder=row, vector=vector) for vector in filled[1][:30])
-    some = tuning.questions(row, 2000).some(40)
+    some = questions.questions(row, 20).some(40)
     assert (len(some), (some.assets == 0).sum()) == (70, 30)
     newer = some.assets[some.assets > 0] > filled[0][999].pk
     assert 5 <= newer.sum() <= 35
@@ -518,7 +518,7 @@ def test_recall_sinks_and_is_repaired_when_the_gallery_grows_tenfold_with_new_cl
 def test_truth_is_what_exact_search_finds(row, filled, monkeypatch):
     monkeypatch.setattr(stored, "_PAGE", 300)
     ids, drawn = stored.sample(row, 5)
-    truth = tuning.true_neighbours(row, drawn, ids, 20)
+    truth = questions.true_neighbours(row, drawn, ids, 20)
     for own, vector, found in zip(ids.tolist(), drawn, truth.tolist(), strict=True):
         exact = [asset_id for asset_id, _ in nearest(row, vector, 21) if asset_id != own]
         assert len(set(found) & set(exact[:20])) >= 19  # ties at the end may stand either way
@@ -527,7 +527,7 @@ def test_truth_is_what_exact_search_finds(row, filled, monkeypatch):
 def test_truth_of_few_is_filled_up(row, user):
     filled_with(random_vectors(3, DIMENSIONS), row, user)
     ids, drawn = stored.sample(row, 3)
-    assert (tuning.true_neighbours(row, drawn, ids, 5)[:, 2:] == -1).all()
+    assert (questions.true_neighbours(row, drawn, ids, 5)[:, 2:] == -1).all()
 
 
 def test_stored_vectors_are_read_as_they_are(row, filled, monkeypatch):
