@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import faiss
@@ -19,6 +19,8 @@ FEW = 30
 #: Probes of an inverted file, and how many times k its refined form ranks in full.
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 REFINED = (2, 4, 8)
+#: Turns that two searches take when they are held against each other.
+ROUNDS = 7
 _LISTS = (1000, 4000)
 #: FAISS wants as many vectors to learn a centre from, at the least; and is given so many, its own limit being 256.
 _POINTS_A_CENTRE, _TRAINED_ON = 39, 100
@@ -34,9 +36,11 @@ class Result:
     p95_ms: float
     build_s: float = 0.0
     params: dict[str, Any] = field(default_factory=dict)
+    #: To ask again; it holds an index in memory.
+    search: Search | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in vars(self).items() if name != "search"}
 
     def __str__(self) -> str:
         params = " ".join(f"{name}={value}" for name, value in self.params.items())
@@ -55,7 +59,31 @@ def measured(name: str, search: Search, queries: Floats, truth: Ids, **details: 
         found.append(ids)
     shares = [len(set(ids) & set(near)) / len(near) for ids, near in zip(found, truth[:, :K].tolist(), strict=False)]
     p50, p95 = np.percentile(took, [50, 95])
-    return Result(name, float(np.mean(shares)), float(p50), float(p95), **details)
+    return Result(name, float(np.mean(shares)), float(p50), float(p95), search=search, **details)
+
+
+def best(results: Sequence[Result], name: str, recall: float = 0.98) -> Result | None:
+    """The fastest of a name's settings that reaches the recall."""
+    reaching = [one for one in results if one.name == name and one.recall >= recall]
+    return min(reaching, key=lambda one: one.p50_ms, default=None)
+
+
+def let_go_but_of(kept: Result | None, results: Sequence[Result]) -> None:
+    """Of the indexes that the others hold."""
+    for result in results:
+        if result is not kept:
+            result.search = None
+
+
+def side_by_side(one: Result, other: Result, queries: Floats, truth: Ids) -> tuple[float, float]:
+    """p50 of both, asked in turns, so that a machine that slows down does so for both: the medians of the rounds."""
+    times: list[tuple[float, float]] = []
+    for _ in range(ROUNDS):
+        assert one.search
+        assert other.search
+        first, second = (measured("", each.search, queries, truth).p50_ms for each in (one, other))
+        times.append((first, second))
+    return float(np.median([pair[0] for pair in times])), float(np.median([pair[1] for pair in times]))
 
 
 def true_neighbours(vectors: Floats, queries: Floats, count: int = K) -> Ids:
@@ -82,8 +110,14 @@ def _numbers_of_lists(rows: int) -> list[int]:
     return sorted({min(most, lists) for lists in _LISTS} | ({round(rows**0.5)} if most < _LISTS[0] else set()))
 
 
-def _search_of(index: Any) -> Search:
-    return lambda query: index.search(query[None, :], K)[1][0].tolist()
+def _search_of(index: Any, probes: int | None = None) -> Search:
+    def search(query: Floats) -> Sequence[int]:
+        if probes:
+            index.nprobe = probes
+        ids: list[int] = index.search(query[None, :], K)[1][0].tolist()
+        return ids
+
+    return search
 
 
 def _built(
@@ -102,9 +136,8 @@ def _built(
 def _inverted_file(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:
     index, build_s = _built(f"IVF{lists},Flat", vectors, lists)
     for probes in (number for number in PROBES if number <= lists):
-        index.nprobe = probes
         params = {"lists": lists, "probes": probes}
-        yield measured("faiss-ivf-flat", _search_of(index), queries, truth, build_s=build_s, params=params)
+        yield measured("faiss-ivf-flat", _search_of(index, probes), queries, truth, build_s=build_s, params=params)
 
 
 def _coarse_to_fine(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:

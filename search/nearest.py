@@ -1,6 +1,7 @@
 """The k nearest, by one statement and one round trip; of an index in groups, by one for each group that is near."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -119,7 +120,8 @@ def nearest(
     """(asset id, distance) of the k nearest to a (dimensions,) unit vector, nearest first; exact unless `through`."""
     found: Found = []
     for asked in statements(row, vector, k, metric=metric, through=through, passing=passing):
-        found += wire.rows(asked.sql, asked.parameters)
+        # at once, where statements are few: planning one of an index in groups takes as long as several searches
+        found += wire.rows(asked.sql, asked.parameters, prepare=True if through and passing is None else None)
     return sorted(found, key=itemgetter(1))[:k]
 
 
@@ -147,28 +149,31 @@ def _through(through: Through, vector: FloatArray, asked: Asked, passing: Passin
     if isinstance(kind, Coarse):
         code, parts = codes.for_query(build, kind, vector, through.effort.breadth)
         parameters.append(code)
-    if passing is None:
-        return [Statement(_unfiltered(build, through.effort, asked, part), parameters) for part in parts]
-    passes = _PASSES.format(passing=passing.of(f"SELECT {kind.asset} AS id"))
-    return [Statement(_sql_through(build, through.effort, asked, part, passes), parameters) for part in parts]
+    written = _written_once if passing is None else _written
+    passes = "" if passing is None else _PASSES.format(passing=passing.of(f"SELECT {kind.asset} AS id"))
+    most = max(asked.k, through.effort.candidates or 0)
+    return [  # of the second nearest group half as many candidates as of the nearest, of the third a third
+        Statement(
+            written(build, through.effort, asked, passes, part=part, most=math.ceil(most / place)),
+            parameters,
+        )
+        for place, part in enumerate(parts, start=1)
+    ]
 
 
-@lru_cache(maxsize=2000)
-def _unfiltered(build: IndexBuild, effort: Effort, asked: Asked, part: int) -> str:
-    """Written once: it takes a tenth as long as the search."""
-    return _sql_through(build, effort, asked, part, "")
-
-
-def _sql_through(build: IndexBuild, effort: Effort, asked: Asked, part: int, passes: str) -> str:
+def _written(build: IndexBuild, effort: Effort, asked: Asked, passes: str, *, part: int, most: int) -> str:
     plan, kind = build.plan, kinds.get(build.kind)
     settings = kind.settings(effort, iterate=bool(passes))
     selected = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
     selected.append(f"%b::halfvec({asked.dimensions}) AS vector")
     if isinstance(kind, Coarse):
         selected.append(f"%b::{kind.code_type(plan)} AS code")
-    return _THROUGH.format(
-        selected=", ".join(selected), candidates=kind.candidates(plan, effort, asked.k, passes, part), **asked._asdict()
-    )
+    candidates = kind.candidates(plan, most, passes, part)
+    return _THROUGH.format(selected=", ".join(selected), candidates=candidates, **asked._asdict())
+
+
+#: Without filters: it takes a tenth as long as the search.
+_written_once = lru_cache(maxsize=2000)(_written)
 
 
 def plan_of(asked: Statement) -> str:

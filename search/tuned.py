@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, Self
 
 from search.kinds import Effort
@@ -64,6 +65,11 @@ class Tuning:
     def step(self, depth: float) -> Step | None:
         """The least that serves so deep a search; None where it is too deep for the index."""
         return next((step for step in self.steps if step.depth >= depth), None)
+
+    def step_under_filter(self, depth: float) -> Step | None:
+        """The fastest that serves a search under a filter, if the last that passes is so deep."""
+        measured = [step for step in self.steps if step.depth >= depth and step.filtered_ms is not None]
+        return min(measured, key=attrgetter("filtered_ms"), default=self.step(depth))
 
     def exact_up_to(self, k: int) -> int:
         """The number of assets passing a filter up to which ranking them all is measured to be faster.

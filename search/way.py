@@ -39,7 +39,7 @@ def _filtered(build: IndexBuild, tuning: Tuning, k: int, metric: Metric, passing
         if count <= limit:
             return exact(metric, passing)
         passed = max(passed, count)
-    step = tuning.step(k * max(1.0, tuning.rows / passed))
+    step = tuning.step_under_filter(k * max(1.0, tuning.rows / passed))
     if step is None:
         return exact(metric, passing)
     recall = step.recall if step.recall_filtered is None else step.recall_filtered

@@ -64,8 +64,8 @@ class Kind(Protocol):
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
         """Of Postgres, while searching; to `iterate` is to go on for a while until enough pass a filter."""
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
-        """SELECT of (asset_id, vector) of what may be among the k nearest to q.vector, in one part of the index.
+    def candidates(self, plan: Plan, most: int, passes: str, part: int) -> str:
+        """SELECT of (asset_id, vector) of what may be nearest to q.vector, in one part of the index.
 
         `passes` is a further condition.
         """

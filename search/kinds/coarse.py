@@ -31,7 +31,7 @@ _CREATE = (
 )
 _CANDIDATES = (
     "SELECT asset_id, vector FROM search_code WHERE build_id = {plan.build_id} AND part = {part}{passes} "
-    "ORDER BY ({code}) {operator} q.code LIMIT {candidates}"
+    "ORDER BY ({code}) {operator} q.code LIMIT {most}"
 )
 
 
@@ -75,8 +75,9 @@ class Projection:
 
 
 def near_groups(closeness: FloatArray, probes: int) -> list[int]:
-    """Those in which to look for what is near, by how close to it the centre of each is, (g,)."""
-    near: list[int] = np.flatnonzero(closeness >= closeness.max() - _MARGIN_A_PROBE * probes).tolist()
+    """Those in which to look for what is near, nearest first, by how close to it the centre of each is, (g,)."""
+    order = (-closeness).argsort()
+    near: list[int] = order[closeness[order] >= closeness[order[0]] - _MARGIN_A_PROBE * probes].tolist()
     return near
 
 
@@ -151,13 +152,13 @@ class Coarse:
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
         return ivfflat_settings(effort.breadth, iterate=iterate)
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
+    def candidates(self, plan: Plan, most: int, passes: str, part: int) -> str:
         return _CANDIDATES.format(
             plan=plan,
             part=part,
             code=self._code(plan),
             operator=self.operator,
-            candidates=max(k, effort.candidates or 0),
+            most=most,
             passes=passes,
         )
 

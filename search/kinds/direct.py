@@ -17,12 +17,12 @@ _CREATE = (
 
 _CANDIDATES = (
     "SELECT asset_id, vector FROM search_embedding WHERE " + _OWN + "{passes} "
-    "ORDER BY (vector::halfvec({plan.dimensions})) <=> q.vector LIMIT {k}"
+    "ORDER BY (vector::halfvec({plan.dimensions})) <=> q.vector LIMIT {most}"
 )
 
 
-def _candidates(plan: Plan, k: int, passes: str) -> str:
-    return _CANDIDATES.format(plan=plan, k=k, passes=passes)
+def _candidates(plan: Plan, most: int, passes: str) -> str:
+    return _CANDIDATES.format(plan=plan, most=most, passes=passes)
 
 
 class Ivfflat:
@@ -45,8 +45,8 @@ class Ivfflat:
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
         return ivfflat_settings(effort.breadth, iterate=iterate)
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
-        return _candidates(plan, k, passes)
+    def candidates(self, plan: Plan, most: int, passes: str, part: int) -> str:
+        return _candidates(plan, most, passes)
 
 
 class Hnsw:
@@ -74,5 +74,5 @@ class Hnsw:
     def settings(self, effort: Effort, *, iterate: bool) -> dict[str, str]:
         return {"hnsw.ef_search": str(effort.breadth), "hnsw.iterative_scan": SCANS[iterate]}
 
-    def candidates(self, plan: Plan, effort: Effort, k: int, passes: str, part: int) -> str:
-        return _candidates(plan, k, passes)
+    def candidates(self, plan: Plan, most: int, passes: str, part: int) -> str:
+        return _candidates(plan, most, passes)
