@@ -58,7 +58,10 @@ class Part:
 
 def active_encoder() -> Encoder:
     """The encoder that serves. Raises Refused where none was set up."""
-    return serving.active().row
+    found = wire.instances(Encoder, "is_active", [])
+    if not found:
+        raise Refused(Code.ENCODER_UNAVAILABLE, "No encoder is set up. Run `manage.py prepare`.")
+    return found[0]
 
 
 @telemetry.searching()
