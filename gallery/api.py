@@ -45,7 +45,7 @@ class TagNames(serializers.ListField):
         return [str(name) for name in super().to_internal_value([part for part in split if not _is_blank(part)])]
 
     def to_representation(self, data: Any) -> list[str]:
-        return [tag.name for tag in data.all()]
+        raise NotImplementedError  # AssetSerializer does it
 
 
 class Urls(serializers.Serializer[Asset]):
@@ -64,6 +64,9 @@ _VIEWS = {
 }
 #: The largest there may be; nothing else in a URL looks like it.
 _ANY_ID = 2**63 - 1
+#: Fields that are answered as they are.
+_PLAIN = ("id", "title", "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes")
+_created = serializers.DateTimeField()
 
 
 class AssetSerializer(serializers.ModelSerializer[Asset]):
@@ -80,6 +83,16 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         read_only_fields = [
             "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes", "created",
         ]  # fmt: skip
+
+    def to_representation(self, instance: Asset) -> dict[str, Any]:
+        """What the fields say. Field by field takes longer for ten assets than to find them."""
+        return {
+            **{name: getattr(instance, name) for name in _PLAIN},
+            "created": _created.to_representation(instance.created),
+            "collection": instance.collection_id,
+            "tags": [tag.name for tag in instance.tag_list],
+            "urls": self.get_urls(instance),
+        }
 
     @extend_schema_field(Urls)
     def get_urls(self, asset: Asset) -> dict[str, str]:

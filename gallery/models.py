@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -55,16 +56,14 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return list(self.alias(key=Lower("name")).filter(key__in=[Lower(models.Value(name)) for name in names]))
 
     def keep_with(self, assets: Sequence["Asset"]) -> None:
-        """What prefetch_related("tags") does, in half the two milliseconds that it takes for ten assets."""
+        """Fetch the `tag_list` of each; prefetch_related("tags") takes two milliseconds for ten assets."""
         tags_of: dict[int, list[Tag]] = {asset.pk: [] for asset in assets}
         with connection.cursor() as cursor:
             cursor.execute(_TAGS_OF, [list(tags_of)])
             for asset_id, *values in cursor.fetchall():
                 tags_of[asset_id].append(Tag.from_db(DEFAULT_DB_ALIAS, ["id", "name"], values))
         for asset in assets:
-            kept = asset.tags.all()
-            kept._result_cache = tags_of[asset.pk]  # noqa: SLF001 (where prefetch_related keeps them, too)
-            vars(asset).setdefault("_prefetched_objects_cache", {})["tags"] = kept
+            asset.tag_list = tags_of[asset.pk]
 
     def ids_named(self, names: Iterable[str]) -> dict[str, int]:
         """The ids of those that there are, by the names asked for, whatever their case."""
@@ -257,6 +256,11 @@ class Asset(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @cached_property
+    def tag_list(self) -> "list[Tag]":
+        """As they were when first asked for."""
+        return list(self.tags.all())
 
     def get_absolute_url(self) -> str:
         return reverse("gallery:asset", args=[self.pk])

@@ -62,7 +62,7 @@ def applied(hits: Sequence[Hit], rules: Sequence[Rule]) -> list[Hit]:
 
 
 def _rules_of(asset: Asset, rules: Sequence[Rule]) -> list[Rule]:
-    tags = {tag.pk for tag in asset.tags.all()}
+    tags = {tag.pk for tag in asset.tag_list}
     return [
         rule for rule in rules if (rule.tag_id in tags if rule.tag_id else rule.collection_id == asset.collection_id)
     ]

@@ -23,6 +23,8 @@ BANDWIDTH = 0.07
 CENTRE_SIGMA = 0.5
 #: Floors of a density, of 1 at most: below them, "this colour is rare here" says no more.
 PRIOR_FLOOR, DENSITY_FLOOR = np.float32(0.05), np.float32(0.01)
+#: Of 256 rows each, by which densities are computed: 256 kB at a time.
+_PARTS = 4
 
 
 def lab(rgb: NDArray[np.uint8]) -> Floats:
@@ -59,11 +61,16 @@ def density(points: Floats, samples: Floats, weights: Floats) -> Floats:
 
     Gaussian kernel density in Lab with its peak at 1 instead of its integral: (n,) float32 in [0, 1].
     """
-    squared = np.square(points[:, 0, None] - samples[:, 0])
-    for channel in (1, 2):
-        squared += np.square(points[:, channel, None] - samples[:, channel])
-    squared *= np.float32(-0.5 / BANDWIDTH**2)
-    return np.asarray(np.einsum("nm,m->n", np.exp(squared, out=squared), weights), np.float32)
+    points, samples = points / np.float32(BANDWIDTH), samples / np.float32(BANDWIDTH)
+    # minus half the squared distances, p.s - |p|^2/2 - |s|^2/2, in one product; some rows at a time stay in cache
+    left = np.column_stack([points, -_squares(points) / 2, np.ones(len(points), np.float32)])
+    right = np.column_stack([samples, np.ones(len(samples), np.float32), -_squares(samples) / 2]).T
+    return np.concatenate([np.exp(rows @ right) @ weights for rows in np.array_split(left, _PARTS)])
+
+
+def _squares(x: Floats) -> Floats:
+    """(n, c) to (n,): of each row's length."""
+    return np.asarray(np.einsum("nc,nc->n", x, x))
 
 
 def ground(picture: Floats) -> tuple[Floats, float]:

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from gallery import uploads
+from gallery.api import AssetSerializer
 from gallery.models import Asset, Collection
 
 ASSETS = "/api/v1/assets/"
@@ -31,6 +33,20 @@ def test_token_is_given_for_a_password_and_opens_the_api(user):
     assert client.get(ASSETS).status_code == 200
 
 
+@pytest.mark.parametrize(("given", "is_active"), [("of nobody", True), (None, False)])
+def test_token_of_nobody_or_of_who_has_left_opens_nothing(user, given, is_active):
+    user.is_active = is_active
+    user.save()
+    client = APIClient(HTTP_AUTHORIZATION=f"Token {given or Token.objects.create(user=user).key}")
+    assert_error(client.get(ASSETS), 401, "not_signed_in")
+
+
+def test_token_tells_who_is_asking(user, stranger, asset):
+    client = APIClient(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=stranger).key}")
+    Token.objects.create(user=user)
+    assert_error(client.delete(f"{ASSETS}{asset(1).pk}/"), 403, "forbidden")
+
+
 def test_wrong_password_gets_no_token(user):
     answer = APIClient().post("/api/v1/token/", {"username": "ann", "password": "wrong"})
     assert_error(answer, 400, "invalid")
@@ -46,6 +62,17 @@ def test_guessing_passwords_is_slowed(user):
 def test_guessing_passwords_is_slowed_for_who_is_signed_in_too(api):
     wrong = {"username": "cleo", "password": "wrong"}
     assert [api.post("/api/v1/token/", wrong).status_code for _ in range(11)][-1] == 429
+
+
+def test_asset_is_answered_as_its_fields_say(asset, user, rf):
+    shoes = Collection.objects.create(name="Shoes", owner=user)
+    serializer = AssetSerializer(asset(1, collection=shoes, tags=["red"]), context={"request": rf.get("/")})
+    assert list(serializer.data) == list(serializer.fields)
+    by_hand = {"tags": ["red"], "urls": serializer.get_urls(serializer.instance)}
+    for name, field in serializer.fields.items():
+        told = field.get_attribute(serializer.instance)
+        told = by_hand[name] if name in by_hand else field.to_representation(told)
+        assert serializer.data[name] == told, name
 
 
 def test_fault_of_ours_is_answered_as_every_error(api, asset, monkeypatch):
