@@ -13,7 +13,7 @@ from django.db import connection
 
 from benchmarks.search_peers import Floats, Ids, K, Result, measured
 from gallery.models import Asset, Tag
-from search import calibration, copying, index, kinds, query
+from search import calibration, copying, index, kinds, query, wire
 from search.kinds import Effort
 from search.models import Encoder, IndexBuild, Measurement
 from search.nearest import Through, nearest
@@ -85,7 +85,7 @@ def exact(row: Encoder, queries: Floats, truth: Ids) -> Result:
     return measured("pg-exact", lambda vector: _places(nearest(row, vector, K)), queries, truth)
 
 
-def build(row: Encoder, kind: str) -> tuple[IndexBuild, dict[str, float]]:
+def build(row: Encoder, kind: str, parameters: kinds.Parameters | None = None) -> tuple[IndexBuild, dict[str, float]]:
     """Build an index; seconds until it is there and until it is tuned, its size, and the memory that building took."""
     cost, create = {}, index._create
 
@@ -98,19 +98,13 @@ def build(row: Encoder, kind: str) -> tuple[IndexBuild, dict[str, float]]:
     try:
         with _watched_memory(cost):
             started = time.perf_counter()
-            made = index.build(row, kind=kind)
+            made = index.build(row, kind=kind, parameters=parameters)
             cost["tune_s"] = time.perf_counter() - started - cost["build_s"]
     finally:
         index._create = create
     assert made is not None
     cost["index_mb"] = _size_mb(made)
     return made, {name: round(value, 1) for name, value in cost.items()}
-
-
-def serving(row: Encoder, kind: str) -> tuple[IndexBuild, dict[str, float]]:
-    """The index of that kind, built again unless it is the one that serves."""
-    made = IndexBuild.objects.serving(row)
-    return (made, {}) if made and made.kind == kind else build(row, kind)
 
 
 def _size_mb(made: IndexBuild) -> float:
@@ -143,6 +137,12 @@ def _watched_memory(cost: dict[str, float]) -> Iterator[None]:
         watching.join()
 
 
+def backend_mb() -> float:
+    """What the server's process for this connection, which has just searched, holds for itself alone."""
+    [(pid,)] = wire.rows("SELECT pg_backend_pid()")
+    return round(psutil.Process(pid).memory_full_info().uss / 1e6, 1)
+
+
 def _held_mb() -> float:
     parts = [psutil.Process(), *(one for one in psutil.process_iter(["name"]) if one.info["name"] == "postgres")]
     held = 0.0
@@ -155,7 +155,7 @@ def _held_mb() -> float:
 
 
 def settings_tried(
-    row: Encoder, made: IndexBuild, queries: Floats, truth: Ids, cost: dict[str, float]
+    row: Encoder, made: IndexBuild, queries: Floats, truth: Ids, cost: dict[str, float], *, name: str
 ) -> Iterator[Result]:
     """Each effort that tuning tried, the chosen one first, with the benchmark's queries."""
     assert made.tuned is not None
@@ -171,7 +171,7 @@ def settings_tried(
             params["candidates"] = effort.candidates
         extra = {name: value for name, value in cost.items() if name != "build_s"}
         yield measured(
-            f"pg-{made.kind}",
+            f"pg-{name}",
             lambda vector, through=through: _places(nearest(row, vector, K, through=through)),
             queries, truth, build_s=cost["build_s"], params={**params, **extra, "chosen": effort == chosen},
         )  # fmt: skip
