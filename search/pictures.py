@@ -190,12 +190,15 @@ def _prepare(pictures: Sequence[Picture], encoder: ImageEncoder, *, of: int) -> 
 
 def _turned(picture: Picture, *, encoder: ImageEncoder, of: int) -> list[NDArray[np.uint8]]:
     with _named(picture, of=of):
-        image = _open(picture, encoder.decode_side_px)
+        image = open_picture(picture, encoder.decode_side_px)
     return [encoder.prepare(image if turn is None else image.transpose(turn)) for turn in picture.turns]
 
 
-def _open(picture: Picture, shorter_side_px: int) -> Image.Image:
-    """Through the same rendition as a stored picture goes, so that the same bytes give the same vector."""
+def open_picture(picture: Picture, shorter_side_px: int) -> Image.Image:
+    """Upright, RGB, its region alone. Raises Refused.
+
+    Through the same rendition as a stored picture goes, so that the same bytes give the same vector.
+    """
     preview, region = _preview(picture.source), picture.region
     if region is None:
         return open_rendition(preview, shorter_side_px=shorter_side_px)
