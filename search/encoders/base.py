@@ -1,12 +1,15 @@
 """What an encoder is, and what the registry knows of it before loading it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+#: In a name, between an encoder and each of its options: "dinov2-base+mean".
+PLUS = "+"
 
 
 class EncoderUnavailable(Exception):
@@ -44,9 +47,26 @@ class EncoderSpec:
     """What identifies an encoder. Two specs that differ in any field give vectors that never mix."""
 
     name: str
-    #: Of the weights; a commit of the model's repository.
+    #: Of the weights; a commit of the model's repository, or a branch, of which the registry looks up the commit.
     revision: str
     dimensions: int
     #: Version of `prepare`; raise it with every change that alters a vector.
     preprocessing: int
     load: Callable[["EncoderSpec"], ImageEncoder]
+    #: On the model hub; empty for an encoder without weights.
+    repository: str = ""
+    #: The spec of this encoder with the options that a name has after it; LookupError for one that there is not.
+    vary: Callable[["EncoderSpec", Sequence[str]], "EncoderSpec"] | None = None
+
+    @property
+    def family(self) -> str:
+        """The name without options: its weights serve them all."""
+        return self.name.partition(PLUS)[0]
+
+
+def one_of(options: Sequence[str], choices: Sequence[str], what: str) -> str:
+    """The option that is among the choices, or the first of these where none is. LookupError for two."""
+    found = [choice for choice in choices if choice in options] or [choices[0]]
+    if len(found) > 1:
+        raise LookupError(f"An encoder has one {what}, not {' and '.join(found)}.")
+    return found[0]

@@ -119,3 +119,4 @@ class Descriptor:
 
 
 SPEC = EncoderSpec("descriptor", "1", DIMENSIONS, 1, lambda _: Descriptor())
+SPECS = (SPEC,)

@@ -41,7 +41,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class HubFile:
     repository: str
-    #: A commit.
+    #: A commit, or a branch: then the commit at which it stood when the file was first asked for.
     revision: str
     name: str
 

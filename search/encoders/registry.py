@@ -1,12 +1,29 @@
-"""The encoders there are. A new one is one file and one line here."""
+"""The encoders there are. A new one is one file and one line here; docs/encoders.md shows how."""
 
+import logging
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from threading import Lock
+from typing import TypeVar
 
-from search.encoders import descriptor, dinov2
-from search.encoders.base import EncoderSpec, EncoderUnavailable, ImageEncoder
+from search.encoders import weights
+from search.encoders.base import PLUS, EncoderSpec, EncoderUnavailable, ImageEncoder
 
-SPECS: dict[str, EncoderSpec] = {spec.name: spec for spec in (*dinov2.SPECS, descriptor.SPEC)}
+logger = logging.getLogger(__name__)
+
+#: Files of this folder. Each has a tuple SPECS: the encoders that it knows.
+MODULES = (
+    "dinov2",
+    "resnet50",
+    "descriptor",
+)
+
+#: By name, without options.
+SPECS: dict[str, EncoderSpec] = {
+    spec.name: spec for module in MODULES for spec in import_module(f"{__package__}.{module}").SPECS
+}
 
 #: Seconds in which loading is not tried again: finding out that a hub is down takes 12 s, too long for each request.
 _FAILURE_LASTS_S = 60
@@ -15,13 +32,19 @@ _loading = Lock()
 _loaded: dict[str, ImageEncoder] = {}
 _failed: dict[str, tuple[EncoderUnavailable, float]] = {}
 
+T = TypeVar("T")
+
 
 def spec(name: str) -> EncoderSpec:
-    """The spec of that name; LookupError names the encoders there are."""
-    try:
-        return SPECS[name]
-    except KeyError:
-        raise LookupError(f"No encoder {name!r}. There are: {', '.join(SPECS)}.") from None
+    """The spec of that name, which may have options: "dinov2-base+mean". LookupError says what there is.
+
+    Where a branch stands for the revision, its commit is looked up, on the hub the first time. If that cannot be
+    had, the branch's name is left: `load` then says why, and no vectors are taken for those of a commit.
+    """
+    family, *options = name.split(PLUS)
+    if family not in SPECS:
+        raise LookupError(f"No encoder {family!r}. There are: {', '.join(SPECS)}.")
+    return _at_commit(_varied(SPECS[family], options))
 
 
 def load(name: str) -> ImageEncoder:
@@ -29,7 +52,7 @@ def load(name: str) -> ImageEncoder:
     chosen = spec(name)
     with _loading:  # two threads that ask at once must not both load a gigabyte
         if name not in _loaded:
-            _loaded[name] = _load(chosen)
+            _loaded[name] = _unless_failed(name, lambda: chosen.load(chosen))
         return _loaded[name]
 
 
@@ -39,12 +62,39 @@ def forget() -> None:
     _failed.clear()
 
 
-def _load(chosen: EncoderSpec) -> ImageEncoder:
-    error, at = _failed.get(chosen.name, (None, 0.0))
+def _varied(found: EncoderSpec, options: list[str]) -> EncoderSpec:
+    """With the options. One spelling is right, so that a setting, a row and a log line name the same encoder alike."""
+    if not options:
+        return found
+    if found.vary is None:
+        raise LookupError(f"{found.name} has no options.")
+    varied = found.vary(found, options)
+    if varied.name != (written := PLUS.join([found.name, *options])):
+        raise LookupError(f"{written} is spelt {varied.name}.")
+    return varied
+
+
+def _at_commit(found: EncoderSpec) -> EncoderSpec:
+    """With a commit for its revision. The files in MODEL_DIR do not say theirs, and are taken at their word."""
+    from django.conf import settings
+
+    if not found.repository or weights.is_commit(found.revision) or settings.MODEL_DIR:
+        return found
+    try:
+        commit = _unless_failed(found.name, lambda: weights.commit(found.repository, found.revision))
+    except EncoderUnavailable as error:
+        logger.warning("The commit of %s at %r is unknown. %s", found.repository, found.revision, error)
+        return found
+    return replace(found, revision=commit)
+
+
+def _unless_failed(name: str, work: Callable[[], T]) -> T:
+    """What the work returns; if it failed a short while ago, that failure again."""
+    error, at = _failed.get(name, (None, 0.0))
     if error and time.monotonic() - at < _FAILURE_LASTS_S:
         raise error
     try:
-        return chosen.load(chosen)
+        return work()
     except EncoderUnavailable as error:
-        _failed[chosen.name] = error, time.monotonic()
+        _failed[name] = error, time.monotonic()
         raise

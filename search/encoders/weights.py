@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def locate(encoder: str, repository: str, revision: str, model_dir: Path | None) -> Path:
@@ -24,6 +26,15 @@ def locate(encoder: str, repository: str, revision: str, model_dir: Path | None)
     except OSError as error:
         raise EncoderUnavailable(f"The files of {encoder} cannot be read: {error}.", "Grant access.") from error
     return config.parent
+
+
+def is_commit(revision: str) -> bool:
+    return COMMIT.fullmatch(revision) is not None
+
+
+def commit(repository: str, branch: str) -> str:
+    """The commit at which the branch stood when first asked for; kept in the hub's cache. Raises EncoderUnavailable."""
+    return hub.fetch(HubFile(repository, branch, CONFIG)).parent.name
 
 
 def read_config(folder: Path) -> dict[str, Any]:
