@@ -193,7 +193,9 @@ DECODE_MEMORY_BYTES = 2 * 1024**3  # address space of a decoder: four bytes a pi
 
 # --- search -----------------------------------------------------------------------------------------------------
 
-ENCODER = env.text("ENCODER", "dinov2-base", "The encoder a new gallery starts with; see `manage.py embed --help`.")
+ENCODER = env.text(
+    "ENCODER", "dinov2-base", "The encoder a new gallery starts with, e.g. `dinov2-base+mean`; see docs/encoders.md."
+)
 MODEL_DIR = env.path("MODEL_DIR", None, "Folder of model weights, instead of the model hub.", shown="")
 SEARCH_TARGET_RECALL = env.fraction(
     "SEARCH_TARGET_RECALL", 0.98, "Share of the true ten nearest that an index must find before it serves."

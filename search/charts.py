@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby, pairwise
+from itertools import cycle, groupby, pairwise
 from math import ceil, nan
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,14 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from numpy.typing import NDArray
 
 from search.models import IndexBuild, Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
 
 #: In points, of which a page makes pixels: about as wide as a phone, so that letters can be read there.
 _WIDTH, _HEIGHT = 360, 216
@@ -31,6 +34,7 @@ _EDGES = {"left": 0.13, "right": 0.88, "bottom": 0.16, "top": 0.89}
 _INK = "#010203"
 #: Seen on white and on near black (3 : 1 or better), and told apart by the colour-blind.
 _BLUE, _RED, _GREEN = "#3b82c4", "#d55e00", "#0e9a6e"
+_SEVERAL = (_BLUE, _RED, _GREEN, "#a8699b", "#7a7a7a")
 _FAINT: dict[str, Any] = {"color": _INK, "alpha": 0.5, "linewidth": 0.8}
 _SMALL: dict[str, Any] = {"fontsize": 8, "alpha": 0.8}
 _STYLE: Any = {  # as matplotlib names it
@@ -59,6 +63,8 @@ _IN_A_PAGE = {r'<g id="[^"]*">': "<g>", r"font-family: [^;\"]*": "font-family: i
 _drawing = threading.Lock()
 #: Points labelled without writing over each other.
 _MOST_LABELS = 12
+#: That fit side by side above a chart.
+_LEGEND_LETTERS = 51
 #: What is left free around the first and last moment, at least: a chart may be of one alone.
 _LEAST_ROOM = timedelta(hours=1)
 
@@ -121,6 +127,36 @@ def recall_against_latency(build: IndexBuild, tried: Sequence[Measurement], chos
     return _drawn("Recall against latency, last tuning", says, draw)
 
 
+def precision_over_recall(curves: Mapping[str, tuple[Floats, Floats]]) -> Chart:
+    """Of each name the recalls, (n,), and the mean precision at each."""
+
+    def draw(axes: "Axes") -> None:
+        for (name, (recall, precision)), colour in zip(curves.items(), cycle(_SEVERAL)):
+            axes.plot(recall, precision, color=colour, label=name)
+        _frame_shares(axes)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("recall")
+
+    says = "; ".join(f"{name}: {precision.mean():.3f} on average" for name, (_, precision) in curves.items())
+    return _drawn("Precision at each recall", says, draw)
+
+
+def recall_by_rank(curves: Mapping[str, Floats], ranks: Sequence[int]) -> Chart:
+    """Of each name the mean recall at each of the ranks."""
+
+    def draw(axes: "Axes") -> None:
+        for (name, recalls), colour in zip(curves.items(), cycle(_SEVERAL)):
+            axes.plot(ranks, recalls, color=colour, marker="o", label=name)
+        _frame_shares(axes)
+        axes.set_xscale("log")
+        axes.set_xticks(ranks, [str(rank) for rank in ranks])
+        axes.minorticks_off()
+        axes.set_xlabel("among the first")
+
+    says = "; ".join(f"{name}: {recalls[-1]:.3f} among {ranks[-1]}" for name, recalls in curves.items())
+    return _drawn("Recall at each rank", says, draw)
+
+
 # --- their parts --------------------------------------------------------------------------------------------
 
 
@@ -177,6 +213,10 @@ def _frame_recall(axes: "Axes") -> None:
     axes.text(1.01, target, "target", transform=axes.get_yaxis_transform(), verticalalignment="center", **_SMALL)
 
 
+def _frame_shares(axes: "Axes") -> None:
+    axes.set_ylim(0, 1.02)
+
+
 def _add_rows(axes: "Axes", checks: Sequence[Measurement]) -> None:
     from matplotlib.ticker import EngFormatter
 
@@ -219,7 +259,9 @@ def _drawn(title: str, says: str, draw: Callable[["Axes"], None]) -> Chart:
         figure.subplots_adjust(**_EDGES)
         axes = figure.add_subplot()
         draw(axes)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.01), ncols=3)
+        labels = axes.get_legend_handles_labels()[1]
+        columns = max(1, min(3, _LEGEND_LETTERS // max(map(len, labels), default=1)))
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.01), ncols=columns)
         figure.savefig(written, format="svg", transparent=True)
     return Chart(title, _inline(written.getvalue(), f"{title}. {says}"))
 

@@ -106,6 +106,22 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
         return _serve(row, made)
 
 
+@contextmanager
+def trial(row: Encoder, kind: str) -> Iterator[IndexBuild]:
+    """An index built, tuned and measured as one that is to serve; it never does, and goes in the end.
+
+    Raises BuildFailed.
+    """
+    with _one_at_a_time(), _generous():
+        _remove_leftovers()
+        made = _build(row, kind, {})
+        try:
+            yield made
+        finally:
+            _drop(made)
+            IndexBuild.objects.filter(pk=made.pk).update(state=IndexBuild.State.REPLACED, finished=timezone.now())
+
+
 def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
     rows = stored.count(row)
     if rows < ROWS_A_LIST:

@@ -47,8 +47,7 @@ def recall_at_k(found: Sequence[int], relevant: set[int]) -> float:
 def pairwise(metric: Metric, a: FloatArray, b: FloatArray) -> NDArray[np.float32]:
     """Distances of (n, d) from (m, d) unit vectors, (n, m) float32, as pgvector's operator has them."""
     if metric is L1:
-        apart: NDArray[np.float32] = np.abs(a[:, None, :] - b[None, :, :]).sum(axis=2)
-        return apart
+        return np.stack([np.abs(b - one).sum(axis=1) for one in a])  # never all differences at once
     products: NDArray[np.float32] = a @ b.T
     if metric is INNER_PRODUCT:
         return -products

@@ -1,18 +1,20 @@
 """Encoders, the vectors they made, the indexes built over those and how well they find."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
-from django.db import models, transaction
-from django.db.models import OuterRef, Q
+import numpy as np
+from django.db import connection, models, transaction
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import GreaterThan, LessThan
 from pgvector.django import HalfVectorField
 
 from gallery.models import Asset, Collection, Tag
-from search import encoders, kinds
+from search import encoders, heads, kinds
 from search.encoders import EncoderSpec, EncoderUnavailable, ImageEncoder
 from search.tuned import Tuning
+from search.vectors import FloatArray
 
 #: Times that embedding a picture is tried before it counts as failed.
 MAX_ATTEMPTS = 3
@@ -31,15 +33,58 @@ class EncoderQuerySet(models.QuerySet["Encoder"]):
     def active(self) -> "Encoder | None":
         return self.filter(is_active=True).first()
 
+    def filling(self) -> Self:
+        """What workers embed with beside the one that serves, the first to be finished first."""
+        return self.filter(is_active=False, work=Encoder.Work.FILL).order_by("pk")
+
+    def retiring(self) -> Self:
+        return self.filter(work=Encoder.Work.RETIRE).order_by("pk")
+
+    def with_counts(self) -> Self:
+        """With `asset_count`, `embedded_count`, `failed_count`, and the build that serves in `serving_builds`.
+
+        All of an encoder's embeddings are counted by one index, and the few without a vector by another: to look at
+        each row for its vector is to read the whole table.
+        """
+        own = Embedding.objects.filter(encoder=OuterRef("pk"))
+        assets = Asset.objects.order_by().annotate(every=models.Value(1)).values("every")
+        serving = IndexBuild.objects.filter(state=IndexBuild.State.READY)
+        return self.annotate(
+            asset_count=_or_none(assets.annotate(count=Count("pk"))),
+            failed_count=_counted(own.filter(vector=None).exclude(error="")),
+            embedded_count=_counted(own) - _counted(own.filter(vector=None)),
+        ).prefetch_related(models.Prefetch("index_builds", serving, to_attr="serving_builds"))
+
+
+def _counted(own: models.QuerySet["Embedding"]) -> Coalesce:
+    return _or_none(own.order_by().values("encoder").annotate(count=Count("pk")))
+
+
+def _or_none(counted: models.QuerySet[Any, Any]) -> Coalesce:
+    """None at all makes no group, and so no count."""
+    return Coalesce(Subquery(counted.values("count")), 0)
+
 
 class Encoder(models.Model):
     """An encoder at a revision. Vectors of two rows are never compared."""
+
+    class Work(models.TextChoices):
+        """What workers do with it while another serves; with the one that serves they always embed."""
+
+        PAUSED = "paused", "Nothing"
+        FILL = "fill", "Embed what has no vector by it yet"
+        RETIRE = "retire", "Delete it and all it made"
 
     name = models.CharField(max_length=100)
     revision = models.CharField(max_length=100, help_text="Of the weights.")
     dimensions = models.PositiveIntegerField()
     preprocessing = models.PositiveIntegerField(help_text="Version of how a picture is made ready.")
     is_active = models.BooleanField("serves searches", default=False)
+    activated = models.DateTimeField(null=True, editable=False, help_text="When it last began to serve.")
+    work = models.CharField(max_length=10, choices=Work.choices, default=Work.PAUSED)
+    dtype = models.CharField(max_length=20, blank=True, help_text="What its arithmetic ran in when it last embedded.")
+    images_per_s = models.FloatField("images/s", null=True, help_text="As last measured while it embedded.")
+    error = models.TextField(blank=True, help_text="Why workers could not embed with it the last time they tried.")
     index_kind = models.CharField(
         max_length=20, blank=True, choices=kinds.CHOICES, help_text="Chosen by command; empty: INDEX_KIND decides."
     )
@@ -58,8 +103,15 @@ class Encoder(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def has_head(self) -> bool:
+        """Whether it is another encoder with a projection that was learned here."""
+        return HEAD_SIGN in self.name
+
     def load(self) -> ImageEncoder:
         """What makes this row's vectors. Raises EncoderUnavailable."""
+        if self.has_head:
+            return _with_head(self.pk)
         spec = encoders.spec(self.name)
         if (spec.revision, spec.dimensions, spec.preprocessing) != (
             self.revision,
@@ -73,20 +125,73 @@ class Encoder(models.Model):
         return encoders.load(self.name)
 
     def activate(self) -> None:
-        """Let this encoder serve, and say of every asset what it is to this one, in one transaction."""
+        """Let this encoder serve, and say of every asset what it is to this one, in one transaction.
+
+        What served goes on getting what is uploaded, so that going back to it loses nothing. Raises DoesNotExist
+        where it is being retired.
+        """
         with transaction.atomic():
-            Encoder.objects.select_for_update().filter(is_active=True).exclude(pk=self.pk).update(is_active=False)
-            Encoder.objects.filter(pk=self.pk).update(is_active=True)
-            own = Embedding.objects.filter(asset=OuterRef("pk"), encoder=self)
-            Asset.objects.update(
-                status=models.Case(
-                    models.When(models.Exists(own.exclude(error="")), then=models.Value(Asset.Status.FAILED)),
-                    models.When(models.Exists(own.embedded()), then=models.Value(Asset.Status.READY)),
-                    default=models.Value(Asset.Status.PENDING),
-                ),
-                error=Coalesce(models.Subquery(own.values("error")[:1]), models.Value("")),
-            )
+            rows = {row.pk: row for row in Encoder.objects.select_for_update().order_by("pk")}
+            if self.pk not in rows or rows[self.pk].work == Encoder.Work.RETIRE:
+                raise Encoder.DoesNotExist(f"{self} is being retired.")
+            replaced = Encoder.objects.filter(is_active=True).exclude(pk=self.pk)
+            replaced.update(is_active=False, work=Encoder.Work.FILL)
+            Encoder.objects.filter(pk=self.pk).update(is_active=True, activated=Now())
+            self._say_of_assets()
         self.refresh_from_db()
+
+    def _say_of_assets(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_SAY_OF_ASSETS, {"encoder": self.pk})
+
+
+#: In the name of an encoder with a head, between the name of what it is made from and its own.
+HEAD_SIGN = "~"
+
+
+class Head(models.Model):
+    """A projection learned from the gallery's labels, on top of another encoder's vectors (see heads.py)."""
+
+    encoder = models.OneToOneField(Encoder, models.CASCADE, primary_key=True, related_name="head")
+    base = models.ForeignKey(Encoder, models.PROTECT, related_name="heads")
+    matrix = models.BinaryField(help_text="float32, (dimensions of the base, dimensions), by rows.")
+    learned = models.JSONField(default=dict, help_text="From what, how, and what it gained on pictures held out.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.encoder)
+
+    @property
+    def projection(self) -> FloatArray:
+        """(dimensions of the base, dimensions) float32."""
+        return np.frombuffer(bytes(self.matrix), np.float32).reshape(self.base.dimensions, self.encoder.dimensions)
+
+
+@lru_cache(maxsize=4)
+def _with_head(encoder_id: int) -> ImageEncoder:
+    """One for all who ask, as with other encoders; a head's projection never changes."""
+    head = Head.objects.select_related("encoder", "base").get(pk=encoder_id)
+    return heads.Headed(head.base.load(), head.projection)
+
+
+#: What an asset is to an encoder. Of those of which something else was said: most of a gallery is ready by either
+#: encoder, and to write an asset anew takes tens of times as long as to look at it. The few embeddings without a
+#: vector have an index; to look at all the others for theirs would be to read the whole table.
+_SAY_OF_ASSETS = """
+    WITH told AS (
+        SELECT asset.id, coalesce(bare.error, '') AS error, CASE
+            WHEN tried.asset_id IS NULL THEN 'pending'
+            WHEN bare.asset_id IS NULL THEN 'ready'
+            WHEN bare.error = '' THEN 'pending'
+            ELSE 'failed' END AS status
+        FROM gallery_asset AS asset
+        LEFT JOIN search_embedding AS tried ON tried.asset_id = asset.id AND tried.encoder_id = %(encoder)s
+        LEFT JOIN search_embedding AS bare
+            ON bare.asset_id = asset.id AND bare.encoder_id = %(encoder)s AND bare.vector IS NULL
+    )
+    UPDATE gallery_asset AS asset SET status = told.status, error = told.error FROM told
+    WHERE told.id = asset.id AND (told.status, told.error) <> (asset.status, asset.error)
+"""
 
 
 class EmbeddingQuerySet(models.QuerySet["Embedding"]):

@@ -33,6 +33,10 @@ LEASE = timedelta(seconds=60)
 #: Batches decoded ahead of the one that is being encoded.
 _AHEAD = 2
 _DECODE_THREADS = 2
+#: Batches in hand at a time at most: those decoded ahead, two with the encoder, and one on its way to the rows.
+_IN_HAND = _AHEAD + 3
+#: Of fewer pictures, beginning and ending take most of the time, and their rate says little.
+_RATED_LEAST = 20
 
 GAVE_UP = f"Embedding was tried {MAX_ATTEMPTS} times and never finished: the process died or ran out of time each time."
 
@@ -69,6 +73,9 @@ class Tally:
     def total(self) -> int:
         return self.ready + self.failed
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.ready + other.ready, self.failed + other.failed)
+
 
 Progress = Callable[[Tally], None]
 
@@ -84,16 +91,37 @@ def embed(asset_ids: Sequence[int], row: Encoder) -> Tally:
 def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Progress | None = None) -> Tally:
     """Embed all that is pending, until none is left or time is up.
 
-    Three stages work at once: threads decode the next batches, one encodes, and this one claims and stores.
+    Interrupted by a person, it lets go of what it had claimed: whoever goes on need not wait for the lease to end.
     """
-    encoder, tally, stop_at = row.load(), Tally(), time.monotonic() + seconds
+    encoder, tally, started = row.load(), Tally(), time.monotonic()
     give_up(row)
+    in_hand: deque[list[int]] = deque(maxlen=_IN_HAND)
+    try:
+        _embed_untried(row, encoder, tally, _Run(started + seconds, in_hand, progress))
+    except KeyboardInterrupt:
+        release([asset_id for batch in in_hand for asset_id in batch], row)
+        raise
+    _embed_abandoned(row, tally, started + seconds)
+    _note(row, encoder, tally, time.monotonic() - started)
+    return tally
+
+
+@dataclass(frozen=True)
+class _Run:
+    stop_at: float
+    in_hand: deque[list[int]]
+    progress: Progress | None
+
+
+def _embed_untried(row: Encoder, encoder: ImageEncoder, tally: Tally, run: _Run) -> None:
+    """Three stages work at once: threads decode the next batches, one encodes, and this one claims and stores."""
     claims = _claims(row, encoder.batch_size)
     decoded: deque[tuple[list[int], list[Future[Prepared]]]] = deque()
     encoded: deque[Future[Encoded]] = deque()
     with ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
         while True:
-            while len(decoded) < _AHEAD and time.monotonic() < stop_at and (claimed := next(claims, None)):
+            while len(decoded) < _AHEAD and time.monotonic() < run.stop_at and (claimed := next(claims, None)):
+                run.in_hand.append(claimed)
                 decoded.append((claimed, _prepare(claimed, encoder, decoders)))
             if decoded:
                 asset_ids, batch = decoded.popleft()
@@ -103,10 +131,17 @@ def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Prog
                 break
             if len(encoded) > 1 or not decoded:  # the encoder is never without a batch while one is stored
                 _write(row, encoded.popleft().result(), tally)
-                if progress:
-                    progress(tally)
-    _embed_abandoned(row, tally, stop_at)
-    return tally
+                if run.progress:
+                    run.progress(tally)
+
+
+def _note(row: Encoder, encoder: ImageEncoder, tally: Tally, seconds: float) -> None:
+    """What was learned of the encoder on the way."""
+    learned: dict[str, Any] = {"dtype": encoder.dtype} if row.dtype != encoder.dtype else {}
+    if tally.ready >= _RATED_LEAST:
+        learned["images_per_s"] = tally.ready / seconds
+    if learned:
+        Encoder.objects.filter(pk=row.pk).update(**learned)
 
 
 def _embed_abandoned(row: Encoder, tally: Tally, stop_at: float) -> None:
@@ -121,9 +156,10 @@ def _embed_abandoned(row: Encoder, tally: Tally, stop_at: float) -> None:
 
 
 def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
-    """Batches of claimed assets that were never tried."""
-    after = 0
-    while wanted := list(untried(row).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:batch_size]):
+    """Batches of claimed assets that were never tried; no more once the encoder is being retired."""
+    is_kept = Exists(Encoder.objects.filter(pk=row.pk).exclude(work=Encoder.Work.RETIRE))
+    ids, after = untried(row).filter(is_kept).order_by("pk").values_list("pk", flat=True), 0
+    while wanted := list(ids.filter(pk__gt=after)[:batch_size]):
         after = wanted[-1]
         if claimed := claim(wanted, row):
             yield claimed
@@ -141,6 +177,7 @@ def pending_count(row: Encoder) -> int:
 _CLAIM = """
     INSERT INTO search_embedding AS mine (asset_id, encoder_id, attempts, claimed_until, error)
     SELECT id, %(encoder)s, 1, now() + %(lease)s, '' FROM gallery_asset WHERE id = ANY(%(assets)s)
+        AND EXISTS (SELECT FROM search_encoder WHERE id = %(encoder)s AND work <> 'retire')
         ORDER BY id FOR KEY SHARE  -- an asset deleted just now is left out, not an error
     ON CONFLICT (asset_id, encoder_id) DO UPDATE
         SET attempts = mine.attempts + 1, claimed_until = now() + %(lease)s
@@ -150,7 +187,10 @@ _CLAIM = """
 
 
 def claim(asset_ids: Sequence[int], row: Encoder) -> list[int]:
-    """Those of the assets that are now ours to embed; one statement, so no two processes get the same."""
+    """Those of the assets that are now ours to embed; one statement, so no two processes get the same.
+
+    None for an encoder that is being retired.
+    """
     parameters: dict[str, Any] = {
         "encoder": row.pk,
         "lease": LEASE,
@@ -166,6 +206,11 @@ def renew(asset_ids: Sequence[int], row: Encoder) -> None:
     """Hold claims for another lease: these have waited for their turn."""
     unfinished = Embedding.objects.filter(asset__in=asset_ids, encoder=row, vector=None)
     unfinished.update(claimed_until=Now() + LEASE)
+
+
+def release(asset_ids: Sequence[int], row: Encoder) -> None:
+    """Let go of claims as if they had not been made; those tried before keep their attempts and their lease."""
+    Embedding.objects.filter(asset__in=asset_ids, encoder=row, vector=None, error="", attempts=1).delete()
 
 
 def _prepare(asset_ids: Sequence[int], encoder: ImageEncoder, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
@@ -260,8 +305,12 @@ def _fail(row: Encoder, asset_id: int, reason: str, among: EmbeddingQuerySet | N
 
 
 def _lock_encoder(row: Encoder) -> None:
-    """Know for the rest of the transaction whether the encoder serves: activating waits for this lock."""
-    row.is_active = Encoder.objects.select_for_update(of=("self",), no_key=True).get(pk=row.pk).is_active
+    """Know for the rest of the transaction whether the encoder serves: activating waits for this lock.
+
+    One that was retired meanwhile does not, and no claim by it is left to be written.
+    """
+    locked = Encoder.objects.select_for_update(of=("self",), no_key=True).filter(pk=row.pk).first()
+    row.is_active = locked is not None and locked.is_active
 
 
 def give_up(row: Encoder) -> int:
@@ -277,3 +326,13 @@ def retry(assets: Sequence[int], row: Encoder) -> int:
         Embedding.objects.filter(asset__in=assets, encoder=row).delete()
         Code.objects.filter(asset__in=assets, build__encoder=row).delete()
         return Asset.objects.filter(pk__in=assets).update(status=Asset.Status.PENDING, error="") if row.is_active else 0
+
+
+def forget(row: Encoder, most: int) -> int:
+    """Delete up to so many of an encoder's embeddings, whatever became of them, and their codes; how many."""
+    some = Embedding.objects.filter(encoder=row).values_list("asset_id", flat=True)
+    assets = list(some[:most])
+    with transaction.atomic():
+        Code.objects.filter(asset__in=assets, build__encoder=row).delete()
+        Embedding.objects.filter(asset__in=assets, encoder=row).delete()
+    return len(assets)

@@ -88,7 +88,7 @@ class EmbeddingAdmin(ReadOnlyAdmin):
         tasks.queue_pending()
 
     def _say_what_follows(self, request: HttpRequest, row: Encoder) -> None:
-        if row.is_active:
+        if row.is_active or row.work == Encoder.Work.FILL:
             self.message_user(request, f"{row} embeds the assets again.", messages.SUCCESS)
         else:
             self.message_user(

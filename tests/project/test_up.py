@@ -155,6 +155,7 @@ def test_built_in_encoder_serves_until_dinov2_is_brought_in(tmp_path, model_hub)
 
     product.environment["HF_ENDPOINT"] = model_hub.url
     product.command("embed", "--encoder", "dinov2-base")
+    product.command("activate", "dinov2-base")
     client.upload("later.jpg", encoded(drawn(9)))
     wait_for(client.is_settled, what="embedding by the new encoder")
     answer = client.search(encoded(drawn(9)))

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from gallery.models import Asset, Tag
-from search import encoders
+from search import encoders, switching
 from search.encoders import EncoderUnavailable
 from search.models import Embedding, Encoder, IndexBuild, Measurement, Rule
 from tests.gallery.test_admin import make_asset
@@ -301,9 +301,134 @@ def test_two_encoders_are_not_activated_at_once(staff_client, serving, successor
     assert Encoder.objects.active() == serving
 
 
+def progress_of(row):
+    return f"{ENCODERS}{row.pk}/progress/"
+
+
+def retirement_of(row):
+    return f"{ENCODERS}{row.pk}/retire/"
+
+
+def test_encoder_without_a_row_is_started_from_the_list(staff_client, serving, mean_colour):
+    assert '<option value="mean-colour">' in staff_client.get(ENCODERS).content.decode()
+    response = staff_client.post(f"{ENCODERS}start/", {"encoder": "mean-colour"})
+    row = Encoder.objects.get(name="mean-colour")
+    assert response["Location"] == progress_of(row)
+    assert list(Encoder.objects.filling()) == [row]
+    assert queued() == ["search.tasks.embed_pending"]
+    assert '<option value="mean-colour">' not in staff_client.get(ENCODERS).content.decode()
+
+
+@pytest.mark.parametrize("data", [{}, {"encoder": "nonsense"}, {"encoder": "encoder-1000"}])
+def test_encoder_there_is_not_is_not_started(staff_client, serving, data):
+    assert "no such encoder" in said(staff_client.post(f"{ENCODERS}start/", data, follow=True))
+    assert list(Encoder.objects.all()) == [serving]
+    assert not queued()
+
+
+def test_encoder_is_filled_paused_and_shown_as_such(staff_client, serving, successor):
+    make_embedding(1, successor)
+    make_pending(2, successor)
+    assert "Paused 50 %" in staff_client.get(ENCODERS).content.decode()
+    assert "is filled by the workers" in run_action(staff_client, ENCODERS, "fill", [successor])
+    assert queued() == ["search.tasks.embed_pending"]
+    assert "Embedding 50 %" in staff_client.get(ENCODERS).content.decode()
+    assert "is paused" in run_action(staff_client, ENCODERS, "pause", [successor])
+    assert not Encoder.objects.filling()
+    assert "cannot be paused" in run_action(staff_client, ENCODERS, "pause", [serving])
+
+
+def test_progress_is_shown_with_rate_and_time_left_and_loads_itself_anew(staff_client, serving, successor):
+    for number in range(3):
+        make_embedding(number, successor)
+    make_pending(4, successor)
+    Encoder.objects.filter(pk=successor.pk).update(work="fill", images_per_s=0.5, error="No weights.")
+    page = staff_client.get(progress_of(successor)).content.decode()
+    for shown in ('value="75"', "3 of 4", "0.5 images/s", "0:00:02", "No weights.", 'http-equiv="refresh"'):
+        assert shown in page
+    assert page.count("<form") == page.count("csrfmiddlewaretoken")
+    assert 'value="pause"' in page
+    assert 'value="activate"' not in page
+
+
+def test_progress_of_what_nobody_works_at_stands_still(staff_client, serving, successor):
+    make_embedding(1, successor)
+    page = staff_client.get(progress_of(successor)).content.decode()
+    assert "refresh" not in page
+    assert 'value="activate"' in page
+    assert 'value="fill"' in page
+    page = staff_client.get(progress_of(serving)).content.decode()
+    assert not {'value="pause"', 'value="retire"'} & set(page.split())
+
+
+def test_progress_takes_few_queries(staff_client, serving, successor, django_assert_max_num_queries):
+    for number in range(10):
+        make_embedding(number, successor)
+    with django_assert_max_num_queries(5):  # session, user, the encoder and its counts, its index
+        staff_client.get(progress_of(successor))
+
+
+def test_retirement_is_confirmed_on_a_page_that_names_what_goes(staff_client, serving, successor):
+    make_embedding(1, successor)
+    response = staff_client.post(ENCODERS, {"action": "retire", ACTION_CHECKBOX_NAME: [successor.pk]}, follow=True)
+    page = " ".join(response.content.decode().split())
+    assert "deletes 1 embeddings by mean-colour, about 208" in page
+    assert list(Encoder.objects.retiring()) == []
+    assert "The workers retire mean-colour" in said(staff_client.post(retirement_of(successor), follow=True))
+    assert list(Encoder.objects.retiring()) == [successor]
+    assert queued() == ["search.tasks.retire"]
+    assert "Being retired" in staff_client.get(ENCODERS).content.decode()
+    assert "is being retired" in run_action(staff_client, ENCODERS, "fill", [successor])
+    assert "is being retired" in run_action(staff_client, ENCODERS, "activate", [successor])
+
+
+def test_encoder_that_serves_is_not_retired(staff_client, serving):
+    for send in (staff_client.get, staff_client.post):
+        assert "serves searches" in said(send(retirement_of(serving), follow=True))
+    assert not Encoder.objects.retiring()
+    assert not queued()
+
+
+def test_page_of_an_encoder_that_is_gone_leads_back_to_the_list(staff_client, serving, successor):
+    pages = [progress_of(successor), retirement_of(successor)]
+    switching.retire(successor)
+    for page in pages:
+        assert "retired by now" in said(staff_client.get(page, follow=True))
+
+
+def test_nothing_is_started_by_following_a_link(staff_client, serving):
+    assert staff_client.get(f"{ENCODERS}start/").status_code == 405
+    assert staff_client.post(progress_of(serving)).status_code == 405
+
+
+def test_pages_of_an_encoder_are_closed_to_strangers(stranger_client, serving, successor):
+    for page in (progress_of(successor), retirement_of(successor), f"{ENCODERS}start/"):
+        for send in (stranger_client.get, stranger_client.post):
+            assert send(page)["Location"].startswith("/admin/login/")
+    for action in ("fill", "pause", "activate", "retire"):
+        stranger_client.post(ENCODERS, {"action": action, ACTION_CHECKBOX_NAME: [successor.pk]})
+    assert list(Encoder.objects.order_by("pk").values_list("is_active", "work")) == [
+        (True, "paused"), (False, "paused"),
+    ]  # fmt: skip
+    assert not queued()
+
+
+def test_staff_without_permission_see_how_far_an_encoder_is_and_change_nothing(clerk_client, serving, successor):
+    make_embedding(1, successor)
+    page = clerk_client.get(progress_of(successor)).content.decode()
+    assert "1 of 1" in page
+    assert 'name="action"' not in page
+    assert "Embed the gallery with it" not in clerk_client.get(ENCODERS).content.decode()
+    assert clerk_client.post(f"{ENCODERS}start/", {"encoder": "descriptor"}).status_code == 403
+    assert clerk_client.get(retirement_of(successor)).status_code == 403
+    assert clerk_client.post(retirement_of(successor)).status_code == 403
+    assert not Encoder.objects.retiring()
+
+
 def test_staff_without_permission_look_and_set_nothing_going(clerk_client, serving, successor):
     failed = make_failed(1, serving)
-    for path, action, row in ((EMBEDDINGS, "retry", failed), (ENCODERS, "activate", successor)):
+    of_encoders = [(ENCODERS, action, successor) for action in ("fill", "pause", "activate", "retire")]
+    for path, action, row in ((EMBEDDINGS, "retry", failed), *of_encoders):
         page = clerk_client.get(path).content.decode()
         assert f'value="{action}"' not in page
         run_action(clerk_client, path, action, [row])

@@ -180,12 +180,12 @@ class TestEmbedCommand:
             asset(seed)
         pipeline.embed_pending(encoder)
         call_command("embed", encoder="mean-colour")
-        row = Encoder.objects.active()
-        assert row.name == "mean-colour"
+        row = Encoder.objects.get(name="mean-colour")
+        assert Encoder.objects.active() == encoder
+        assert "manage.py activate mean-colour" in capsys.readouterr().out
         assert Embedding.objects.embedded().filter(encoder=row).count() == 5
         assert Embedding.objects.embedded().filter(encoder=encoder).count() == 5
         assert set(Asset.objects.values_list("status", flat=True)) == {"ready"}
-        assert "manage.py embed --encoder descriptor" in capsys.readouterr().out
 
     def test_interrupted_command_goes_on_where_it_stopped(self, encoder, mean_colour, asset):
         for seed in range(5):

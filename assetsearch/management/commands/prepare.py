@@ -58,7 +58,8 @@ class Command(BaseCommand):
         elif serving.name != settings.ENCODER:
             self._say(
                 f"Searches are served by the encoder {serving.name}, while ENCODER names {settings.ENCODER}. "
-                f"To change over, run: manage.py embed --encoder {settings.ENCODER}"
+                f"To change over, run: manage.py embed --encoder {settings.ENCODER}, then manage.py activate "
+                f"{settings.ENCODER}"
             )
 
     def _choose_encoder(self) -> None:
@@ -74,7 +75,7 @@ class Command(BaseCommand):
                 f"The encoder {wanted.name} cannot be used: {error.reason} {error.remedy} "
                 f"Until then the built-in encoder, {BUILT_IN}, serves: it needs no weights, and compares outlines, "
                 f"colour and texture, not meaning. When {wanted.name} can be had, bring it in with: "
-                f"manage.py embed --encoder {wanted.name}"
+                f"manage.py embed --encoder {wanted.name}, then manage.py activate {wanted.name}"
             )
             wanted = encoders.spec(BUILT_IN)
         Encoder.objects.for_spec(wanted).activate()

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-        parser.add_argument("--k", type=hit_count, default=DEFAULT_K, help=f"How many to find for each (default: {DEFAULT_K}).")
+        parser.add_argument("--k", type=hit_count, default=DEFAULT_K, help=f"Hits for each (default: {DEFAULT_K}).")
         parser.add_argument("--csv", type=Path, metavar="FILE", help="Write a line for each hit; - for the terminal.")
         parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="Write a picture of queries and hits.")
 

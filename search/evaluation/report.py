@@ -1,0 +1,215 @@
+"""What an evaluation came to: as JSON, as rows of a table, and as a page that needs nothing beside it."""
+
+import base64
+import io
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.template.loader import render_to_string
+from django.utils import timezone
+from PIL import Image
+
+from gallery.errors import Refused
+from gallery.models import Asset
+from search import charts, contact_sheet
+from search.charts import Chart
+from search.contact_sheet import Tile
+from search.evaluation import measures, statistics
+from search.evaluation.consistency import Consistency, consistency
+from search.evaluation.problems import Problem
+from search.evaluation.robustness import Recall
+from search.evaluation.run import RECALL_RANKS, Answered, Outcome
+
+#: Queries shown as contact sheets, and classes in the table of confusions; more would not be looked at.
+_WORST, _MOST_CLASSES = 12, 25
+_JPEG_QUALITY = 80
+#: A tile of a contact sheet is smaller.
+_SHOWN_SIDE_PX = 176
+#: What is told of a class.
+_OF_A_CLASS = ("queries", "precision@1", "precision@10", "recall@10", "map")
+_P_VALUE = 0.05
+_COMPARED = "ap@10"
+
+Evaluated = Sequence[tuple[Problem, list[Outcome]]]
+#: By encoder, how many pictures were found by what became of them.
+FoundAgain = Mapping[str, Sequence[Recall]]
+
+
+# --- JSON and tables --------------------------------------------------------------------------------------------
+
+
+def as_json(outcomes: Sequence[Outcome], found_again: FoundAgain) -> dict[str, Any]:
+    """The first outcome, and all of them as `outcomes`. What is not a number, or without end, is null."""
+    again = {name: [{**vars(one), "recall@1": one.at_1} for one in recalls] for name, recalls in found_again.items()}
+    return {**_as_json(outcomes[0]), "outcomes": [_as_json(one) for one in outcomes], "robustness": again}
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "problem": outcome.problem,
+        "encoder": outcome.by.encoder,
+        "metric": outcome.by.metric,
+        "index": outcome.by.index,
+        "protocol": outcome.protocol,
+        "database": outcome.database,
+        "metrics": _finite(outcome.summary.overall),
+        "intervals": {name: [_number(one.low), _number(one.high)] for name, one in outcome.intervals.items()},
+        "classes": {name: _finite(values) for name, values in outcome.summary.classes.items()},
+        "notes": list(outcome.notes),
+    }
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def as_rows(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Any]]:
+    """A line for each measure of all queries, and of each class."""
+    yield "problem", "encoder", "metric", "index", "protocol", "class", "measure", "value", "low", "high"
+    for one in outcomes:
+        of = (one.problem, one.by.encoder, one.by.metric, one.by.index, one.protocol)
+        for name, value in one.summary.overall.items():
+            interval = one.intervals.get(name)
+            yield *of, "", name, value, *((interval.low, interval.high) if interval else ("", ""))
+        for label, values in one.summary.classes.items():
+            yield from ((*of, label, name, value, "", "") for name, value in values.items())
+
+
+def comparisons(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Each further outcome beside the first of its protocol, query by query.
+
+    By what an index that finds the nearest alone has as well.
+    """
+    for other in outcomes:
+        first = next(one for one in outcomes if one.protocol == other.protocol)
+        if other is not first and _names(first) == _names(other):
+            found = statistics.paired_significance(other.per_query[_COMPARED], first.per_query[_COMPARED])
+            certain = "" if found.p_value < _P_VALUE else ", which may be chance"
+            yield (
+                f"{other.by} beside {first.by}: {_COMPARED} {found.difference:+.3f}, p = {found.p_value:.4f} "
+                f"over {found.pairs} queries{certain}"
+            )
+
+
+def _names(outcome: Outcome) -> list[str]:
+    return [query.name for query in outcome.answered]
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Of one outcome."""
+
+    outcome: Outcome
+    #: Each with _OF_A_CLASS; empty where there is one class or none.
+    classes: list[tuple[str, list[float]]]
+    confusions: list[tuple[str, list[int]]]
+    labels: list[str]
+    worst: str
+    spread: Consistency | None
+
+
+def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
+    outcomes = [outcome for _, several in evaluated for outcome in several]
+    return render_to_string(
+        "search/evaluation.html",
+        {
+            "problem": outcomes[0].problem,
+            "made": timezone.localtime(),
+            "notes": list(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+            "outcomes": outcomes,
+            "rows": [(str(one.by), one.protocol, one.database, list(_told(one))) for one in outcomes],
+            "measures": [name for name in outcomes[0].intervals if name != "map_trapezoid"],
+            "comparisons": list(comparisons(outcomes)),
+            "of_a_class": _OF_A_CLASS,
+            "found_again": list(found_again.items()),
+            "charts": _charts(outcomes),
+            "sections": [_section(problem, outcome) for problem, several in evaluated for outcome in several],
+        },
+    )
+
+
+def _told(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    for name, interval in outcome.intervals.items():
+        if name != "map_trapezoid":
+            places = 0 if name == "median_rank" else 3
+            yield f"{interval.estimate:.{places}f}", f"{interval.low:.{places}f} to {interval.high:.{places}f}"
+
+
+def _charts(outcomes: Sequence[Outcome]) -> list[Chart]:
+    several = len({one.protocol for one in outcomes}) > 1
+    named = {f"{one.by!s}, {one.protocol}" if several else str(one.by): one for one in outcomes}
+    return [
+        charts.precision_over_recall({name: one.precision_recall for name, one in named.items()}),
+        charts.recall_by_rank({name: one.recalls for name, one in named.items()}, RECALL_RANKS),
+    ]
+
+
+def _section(problem: Problem, outcome: Outcome) -> _Section:
+    labels, confusions = _confusions(outcome)
+    spread = consistency(problem.vectors, problem.labels) if len(set(problem.labels)) > 1 else None
+    return _Section(outcome, _classes(outcome), confusions, labels, _sheet(problem, _worst(outcome)), spread)
+
+
+def _classes(outcome: Outcome) -> list[tuple[str, list[float]]]:
+    of = outcome.summary.classes
+    return [(name, [of[name][told] for told in _OF_A_CLASS]) for name in sorted(of)] if len(of) > 1 else []
+
+
+def _confusions(outcome: Outcome) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Labels, and for each how often the nearest to a query of it is of which; of the most frequent labels alone."""
+    counts = Counter(query.label for query in outcome.answered if query.label)
+    labels = sorted(label for label, _ in counts.most_common(_MOST_CLASSES))
+    pairs = [
+        (query.label, query.hits[0].label)
+        for query in outcome.answered
+        if query.hits and {query.label, query.hits[0].label} <= set(labels)
+    ]
+    table = measures.confusion([pair[0] for pair in pairs], [pair[1] for pair in pairs], labels)
+    return labels, list(zip(labels, table.tolist(), strict=True))
+
+
+def _worst(outcome: Outcome) -> list[Answered]:
+    """Those with something to be found, least average precision first; of equals in order of name."""
+    scores = outcome.per_query["ap"]
+    places = [place for place in range(len(scores)) if not np.isnan(scores[place])]
+    places.sort(key=lambda place: (scores[place], outcome.answered[place].name))
+    return [outcome.answered[place] for place in places[:_WORST]]
+
+
+def _sheet(problem: Problem, queries: Sequence[Answered]) -> str:
+    """A contact sheet as a data: address."""
+    rows = [
+        [
+            Tile(_shown(problem, query.name), query.name, contact_sheet.QUERY),
+            *(
+                Tile(
+                    _shown(problem, hit.name),
+                    f"{hit.distance:.3f} {hit.label or hit.name}",
+                    contact_sheet.RIGHT if hit.relevant else contact_sheet.WRONG,
+                )
+                for hit in query.hits
+            ),
+        ]
+        for query in queries
+    ]
+    written = io.BytesIO()
+    contact_sheet.draw(rows).save(written, "JPEG", quality=_JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+
+
+def _shown(problem: Problem, name: str) -> Image.Image | None:
+    try:
+        return problem.open(name, _SHOWN_SIDE_PX)
+    except (Refused, Asset.DoesNotExist):
+        return None

@@ -1,0 +1,181 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from PIL import Image
+
+from gallery.models import Asset, Collection
+from search import pipeline
+from search.models import IndexBuild
+from tests.search.vectors import filled_with, random_vectors
+
+#: By mean colour, each class's two are nearest to each other, but for the dark red, which is nearer to black.
+COLOURS = {
+    "red": [(250, 0, 0), (230, 10, 0)],
+    "blue": [(0, 0, 250), (10, 0, 230)],
+    "mixed": [(250, 250, 0), (0, 250, 250)],
+}
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Folders of pictures of one colour each. The two of `mixed` have nothing in common."""
+    for name, colours in COLOURS.items():
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for number, colour in enumerate(colours):
+            Image.new("RGB", (40, 30), colour).save(tmp_path / "classes" / name / f"{number}.png")
+    return tmp_path / "classes"
+
+
+def evaluate(*arguments):
+    out = io.StringIO()
+    call_command("evaluate", *map(str, arguments), "--encoder", "mean-colour", stdout=out)
+    return out.getvalue()
+
+
+def test_folder_of_classes_is_evaluated_without_importing_it(classes, mean_colour, db, tmp_path):
+    said = evaluate("--classes", classes, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["encoder"], found["metric"], found["protocol"]) == ("mean-colour", "cosine", "leave-one-out")
+    assert found["metrics"]["precision@1"] == pytest.approx(4 / 6)
+    assert {name: values["precision@1"] for name, values in found["classes"].items()} == {
+        "red": 1, "blue": 1, "mixed": 0,
+    }  # fmt: skip
+    assert found["intervals"]["precision@1"][0] < 4 / 6 < found["intervals"]["precision@1"][1]
+    assert "0.667" in said
+    assert "6 queries among 6 pictures" in said
+
+
+def test_gallery_by_its_collections_comes_to_the_same(classes, colour_encoder, flat, user, tmp_path):
+    for name, colours in COLOURS.items():
+        collection = Collection.objects.create(name=name, owner=user)
+        for colour in colours:
+            flat(*colour, collection=collection)
+    flat(9, 9, 9)  # in no collection: neither a query nor found
+    pipeline.embed_pending(colour_encoder)
+    evaluate("--classes", classes, "--json", tmp_path / "folder.json")
+    evaluate("--labels", "collection", "--json", tmp_path / "gallery.json")
+    folder, gallery = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("folder", "gallery"))
+    assert gallery["metrics"] == pytest.approx(folder["metrics"])
+    assert gallery["database"] == 6
+
+
+def test_assets_of_one_tag_are_labelled_by_it(colour_encoder, flat, tmp_path):
+    for colour in COLOURS["red"]:
+        flat(*colour, tags=["red"])
+    for colour in COLOURS["blue"]:
+        flat(*colour, tags=["blue"])
+    flat(99, 99, 99, tags=["red", "blue"])
+    pipeline.embed_pending(colour_encoder)
+    evaluate("--labels", "tag", "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["database"], found["metrics"]["precision@1"]) == (4, 1)
+
+
+def test_metrics_stand_in_one_table_and_are_held_against_the_first(classes, mean_colour, db, tmp_path):
+    said = evaluate("--classes", classes, "--metric", "cosine", "--metric", "l1", "--csv", tmp_path / "found.csv")
+    rows = list(csv.DictReader((tmp_path / "found.csv").open(newline="")))
+    overall = {(row["metric"], row["measure"]): row for row in rows if not row["class"]}
+    assert overall["cosine", "precision@1"]["value"] == str(4 / 6)
+    assert float(overall["l1", "map"]["low"]) <= float(overall["l1", "map"]["value"])
+    assert {row["class"] for row in rows} == {"", *COLOURS}
+    assert re.search(r"l1 beside mean-colour, cosine: ap@10 [+-]0\.\d{3}, p = ", said)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_kinds_of_index_stand_beside_the_exact_search_and_are_gone_afterwards(colour_encoder, user, tmp_path):
+    made = random_vectors(600, 4)
+    assets = filled_with(made, colour_encoder, user)
+    for number in range(3):
+        collection = Collection.objects.create(name=f"collection {number}", owner=user)
+        Asset.objects.filter(pk__in=[asset.pk for asset in assets[number::3]]).update(collection=collection)
+    said = evaluate("--labels", "collection", "--kind", "ivfflat", "--json", tmp_path / "found.json")
+    exact, indexed = json.loads((tmp_path / "found.json").read_text())["outcomes"]
+    assert (exact["index"], indexed["index"]) == ("exact", "ivfflat")
+    assert indexed["metrics"]["precision@10"] == pytest.approx(exact["metrics"]["precision@10"], abs=0.02)
+    assert "ivfflat beside mean-colour, cosine: ap@10" in said
+    assert not IndexBuild.objects.filter(state=IndexBuild.State.READY).exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'embedding_ivfflat_%%'")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_kind_that_cannot_be_built_is_said_and_the_rest_is_told(colour_encoder, flat, user, tmp_path):
+    collection = Collection.objects.create(name="reds", owner=user)
+    for colour in COLOURS["red"]:
+        flat(*colour, collection=collection)
+    pipeline.embed_pending(colour_encoder)
+    complaints = io.StringIO()
+    call_command(
+        "evaluate", "--labels", "collection", "--kind", "hnsw", "--json", str(tmp_path / "found.json"),
+        stdout=io.StringIO(), stderr=complaints,
+    )  # fmt: skip
+    assert "hnsw: 2 embeddings are too few for an index" in complaints.getvalue()
+    assert len(json.loads((tmp_path / "found.json").read_text())["outcomes"]) == 1
+
+
+def test_kinds_are_of_the_gallery(classes, mean_colour, db):
+    with pytest.raises(CommandError, match="--kind goes with --labels"):
+        evaluate("--classes", classes, "--kind", "ivfflat")
+
+
+def test_report_needs_nothing_beside_it(classes, mean_colour, db, tmp_path):
+    evaluate("--classes", classes, "--report", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert page.count("<svg") == 2
+    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+    assert "<script" not in page
+    assert "Distance within classes" in page
+
+
+def test_pictures_are_looked_for_by_what_became_of_them(classes, mean_colour, db, tmp_path):
+    said = evaluate(
+        "--classes", classes, "--robustness", "--json", tmp_path / "found.json", "--report", tmp_path / "r.html"
+    )
+    found = json.loads((tmp_path / "found.json").read_text())["robustness"]["mean-colour"]
+    told = {(one["kind"], one["strength"]): one["recall@1"] for one in found}
+    assert {one["tried"] for one in found} == {6}
+    assert [told[key] for key in told if "flip" in key[0]] == [1, 1]  # a flip changes no mean colour
+    assert [told[key] for key in told if key[0] == "greyscale"] < [0.5]
+    assert "recall@1 1.000 of 6" in said
+    assert "found again when altered" in (tmp_path / "r.html").read_text()
+
+
+def test_unreadable_picture_is_named_and_the_others_are_evaluated(classes, mean_colour, db):
+    (classes / "red" / "damaged.jpg").write_bytes(b"no picture")
+    said = evaluate("--classes", classes)
+    assert "damaged.jpg was left out: This is no picture" in said
+    assert "6 queries among 6 pictures" in said
+
+
+def test_ground_truth_with_a_malformed_line_is_refused_by_its_number(tmp_path, mean_colour, db):
+    for part in ("query", "database"):
+        (tmp_path / part).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / part / "a.png")
+    (tmp_path / "ground_truth.csv").write_text("query,relevant\na.png,a.png\na.png\n")
+    with pytest.raises(CommandError, match="3"):
+        evaluate("--folder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--classes", "nowhere"], "nowhere"),
+        (["--labels", "collection"], "No asset is embedded by mean-colour"),
+        (["--labels", "tag", "--json", "nowhere/found.json"], "not a folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said(mean_colour, db, arguments, says):
+    with pytest.raises(CommandError, match=says):
+        evaluate(*arguments)
+
+
+def test_encoder_that_there_is_not_is_said(classes, db):
+    with pytest.raises(CommandError, match="No encoder 'nonsense'"):
+        call_command("evaluate", "--classes", str(classes), "--encoder", "nonsense")
