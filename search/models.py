@@ -384,6 +384,30 @@ class Measurement(models.Model):
         return f"{self.kind}, {self.taken:%Y-%m-%d %H:%M}"
 
 
+class Evaluation(models.Model):
+    """What one way to search came to on a labelled problem, kept so that two dates can be compared."""
+
+    taken = models.DateTimeField(auto_now_add=True)
+    problem = models.CharField(max_length=300, help_text="The folder's name, or how the gallery was labelled.")
+    encoder = models.CharField(max_length=100)
+    metric = models.CharField(max_length=20)
+    index = models.CharField(max_length=20, help_text="The kind of index, or exact.")
+    protocol = models.CharField(max_length=30)
+    queries = models.PositiveBigIntegerField()
+    database = models.PositiveBigIntegerField("pictures")
+    metrics = models.JSONField(help_text="Means over queries, by measure.")
+    intervals = models.JSONField(help_text="95 % bootstrap intervals of these.")
+    classes = models.JSONField(help_text="The means of each class.")
+    notes = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["-taken", "-pk"]
+
+    def __str__(self) -> str:
+        index = "" if self.index == kinds.EXACT else f", {self.index}"
+        return f"{self.problem} by {self.encoder}, {self.metric}{index}, {self.taken:%Y-%m-%d %H:%M}"
+
+
 class RecentQuery(models.Model):
     """The vector of a picture that was searched with: what an index must be good at. Nothing of the picture."""
 

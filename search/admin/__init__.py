@@ -1,5 +1,5 @@
-"""The admin of encoders, embeddings, indexes, measurements and rules, and what search adds to that of assets."""
+"""The admin of encoders, embeddings, evaluations, indexes, measurements, rules, and what is added to that of assets."""
 
-from search.admin import assets, embeddings, encoders, index_builds, measurements, rules
+from search.admin import assets, embeddings, encoders, evaluations, index_builds, measurements, rules
 
-__all__ = ["assets", "embeddings", "encoders", "index_builds", "measurements", "rules"]
+__all__ = ["assets", "embeddings", "encoders", "evaluations", "index_builds", "measurements", "rules"]

@@ -23,6 +23,7 @@ from search.evaluation.consistency import Consistency, consistency
 from search.evaluation.problems import Problem
 from search.evaluation.robustness import Recall
 from search.evaluation.run import RECALL_RANKS, Answered, Outcome
+from search.models import Evaluation
 
 #: Queries shown as contact sheets, and classes in the table of confusions; more would not be looked at.
 _WORST, _MOST_CLASSES = 12, 25
@@ -61,6 +62,12 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "classes": {name: _finite(values) for name, values in outcome.summary.classes.items()},
         "notes": list(outcome.notes),
     }
+
+
+def as_row(outcome: Outcome) -> Evaluation:
+    """Not saved yet."""
+    told = _as_json(outcome)
+    return Evaluation(queries=len(outcome.answered), **told)
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | None]:

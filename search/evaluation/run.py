@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search import kinds
 from search.evaluation import measures, statistics
 from search.evaluation.measures import KS, Float64Array, Ranking, Summary
 from search.evaluation.problems import Problem, Query
@@ -18,8 +19,6 @@ _AT_ONCE = 128
 #: Hits kept of each query, to be shown; and ranks at which recall is drawn.
 SHOWN = 10
 RECALL_RANKS = (1, 2, 5, 10, 20, 50, 100)
-#: Every picture ranked.
-EXACT = "exact"
 #: Decimals of a distance. Equal vectors may differ in the last bits by where a matrix product met them.
 _DECIMALS = 6
 
@@ -48,10 +47,10 @@ class By:
 
     encoder: str
     metric: str = COSINE.name
-    index: str = EXACT
+    index: str = kinds.EXACT
 
     def __str__(self) -> str:
-        return f"{self.encoder}, {self.metric}" + ("" if self.index == EXACT else f", {self.index}")
+        return f"{self.encoder}, {self.metric}" + ("" if self.index == kinds.EXACT else f", {self.index}")
 
 
 @dataclass(frozen=True)

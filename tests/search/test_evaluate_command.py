@@ -5,12 +5,12 @@ import re
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import ProgrammingError, connection
 from PIL import Image
 
 from gallery.models import Asset, Collection
 from search import pipeline
-from search.models import IndexBuild
+from search.models import Evaluation, IndexBuild
 from tests.search.vectors import filled_with, random_vectors
 
 #: By mean colour, each class's two are nearest to each other, but for the dark red, which is nearer to black.
@@ -179,3 +179,23 @@ def test_what_cannot_be_evaluated_is_said(mean_colour, db, arguments, says):
 def test_encoder_that_there_is_not_is_said(classes, db):
     with pytest.raises(CommandError, match="No encoder 'nonsense'"):
         call_command("evaluate", "--classes", str(classes), "--encoder", "nonsense")
+
+
+def test_evaluation_is_kept_for_the_admin(classes, mean_colour, db):
+    evaluate("--classes", classes, "--metric", "cosine", "--metric", "l1")
+    kept = {one.metric: one for one in Evaluation.objects.all()}
+    assert set(kept) == {"cosine", "l1"}
+    assert kept["cosine"].metrics["precision@1"] == pytest.approx(4 / 6)
+    assert (kept["cosine"].queries, kept["cosine"].problem) == (6, "classes")
+
+
+def test_folder_is_evaluated_before_the_gallery_is_set_up(classes, mean_colour, db, monkeypatch):
+    def none(*_, **__):
+        raise ProgrammingError('relation "search_evaluation" does not exist')
+
+    monkeypatch.setattr(Evaluation.objects, "bulk_create", none)
+    complaints = io.StringIO()
+    call_command(
+        "evaluate", "--classes", str(classes), "--encoder", "mean-colour", stdout=io.StringIO(), stderr=complaints
+    )
+    assert "Not kept for the admin" in complaints.getvalue()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError, transaction
 from tqdm import tqdm
 
 from search import encoders, index, kinds
@@ -19,7 +20,7 @@ from search.evaluation.robustness import Recall, robustness
 from search.evaluation.run import Outcome
 from search.index import BuildFailed
 from search.metrics import COSINE, METRICS
-from search.models import HEAD_SIGN, Encoder
+from search.models import HEAD_SIGN, Encoder, Evaluation
 
 #: What the terminal shows of the measures.
 _TOLD = ("precision@1", "precision@10", "recall@10", "map", "map@10", "ndcg@10", "median_rank")
@@ -68,6 +69,7 @@ class Command(BaseCommand):
         evaluated = list(self._evaluated(options))
         outcomes = [outcome for _, several in evaluated for outcome in several]
         self._tell(outcomes)
+        self._keep(outcomes)
         found_again = self._found_again(evaluated) if options["robustness"] else {}
         if options["json"]:
             told = json.dumps(report.as_json(outcomes, found_again), indent=1)
@@ -113,6 +115,14 @@ class Command(BaseCommand):
         if row is None:
             raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
         return row.name
+
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+        """For the admin. A folder can be evaluated before the gallery is set up."""
+        try:
+            with transaction.atomic():
+                Evaluation.objects.bulk_create(report.as_row(outcome) for outcome in outcomes)
+        except ProgrammingError:
+            self.stderr.write("Not kept for the admin: the gallery is not set up yet. make run does that.")
 
     def _found_again(self, evaluated: report.Evaluated) -> dict[str, list[Recall]]:
         """By encoder; of what can be opened still."""
@@ -161,7 +171,7 @@ class Command(BaseCommand):
 
 
 def _figure(outcome: Outcome, measure: str) -> str:
-    if measure == "map" and outcome.by.index != run.EXACT:
+    if measure == "map" and outcome.by.index != kinds.EXACT:
         return "-"  # an index does not rank all there is
     interval, places = outcome.intervals[measure], 0 if measure == "median_rank" else 3
     return f"{interval.estimate:.{places}f} [{interval.low:.{places}f}, {interval.high:.{places}f}]"
