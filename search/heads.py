@@ -31,7 +31,8 @@ _LEARNING_RATES = {"arcface": 1e-3, "triplet": 3e-4}
 #: ArcFace (Deng et al., 2019): margin in degrees, and the scale of its cosines. The paper's scale of 64 is for
 #: thousands of classes; with tens of them, pictures few, 16 leaves a gradient.
 _MARGIN_DEGREES, _SCALE = 28.6, 16
-#: Of cosine distances between unit vectors (Schroff et al., FaceNet, 2015; hardest in the batch: Hermans et al., 2017).
+#: Of Euclidean distances between unit vectors (Schroff et al., FaceNet, 2015), the hardest of a batch (Hermans et al.,
+#: 2017).
 _TRIPLET_MARGIN = 0.1
 
 

@@ -390,6 +390,7 @@ class Evaluation(models.Model):
     taken = models.DateTimeField(auto_now_add=True)
     problem = models.CharField(max_length=300, help_text="The folder's name, or how the gallery was labelled.")
     encoder = models.CharField(max_length=100)
+    revision = models.CharField(max_length=100)
     metric = models.CharField(max_length=20)
     index = models.CharField(max_length=20, help_text="The kind of index, or exact.")
     protocol = models.CharField(max_length=30)
@@ -405,7 +406,8 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         index = "" if self.index == kinds.EXACT else f", {self.index}"
-        return f"{self.problem} by {self.encoder}, {self.metric}{index}, {self.taken:%Y-%m-%d %H:%M}"
+        how = f"{self.encoder} {self.revision[:12]}, {self.metric}{index}, {self.protocol}"
+        return f"{self.problem} by {how}, {self.taken:%Y-%m-%d %H:%M}"
 
 
 class RecentQuery(models.Model):

@@ -216,7 +216,7 @@ def _hindrance(row: Encoder) -> str:
     if row.work == Encoder.Work.RETIRE:
         return "It is being retired."
     if pending := pipeline.pending_count(row):
-        return f"Assets without an embedding by it: {pending:,}. Run: manage.py embed --encoder {row.name}"
+        return f"Assets without an embedding by it: {pending:,}. Run: manage.py embed --encoder {called(row)}"
     if is_index_to_come(row):
         return (
             "There is no index of its vectors yet, and every search would compare all of them. A worker builds one "

@@ -226,13 +226,13 @@ def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:
     """What ranking assets that pass takes, from the times of two numbers of them."""
     assets, _ = stored.sample(row, _EXACT_SIZES[-1])
     sizes = [min(len(assets), size) for size in _EXACT_SIZES]
-    few, many = (_exact_ms(row, asked, _only(assets[:size]), _EXACT_REPEATS) for size in sizes)
+    few, many = (_exact_ms(row, asked, only(assets[:size]), _EXACT_REPEATS) for size in sizes)
     row_ms = max(1e-5, (many - few) / max(1, sizes[1] - sizes[0]))
     return ExactCost(base_ms=max(0.0, few - sizes[0] * row_ms), row_ms=row_ms)
 
 
-def _only(assets: Ids) -> Passing:
-    """As one array: of a list of thousands, parsing takes longer than the search."""
+def only(assets: Ids) -> Passing:
+    """Passes these alone. As one array: of a list of thousands, parsing takes longer than the search."""
     return Passing(_LOOKED_UP.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
 
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from gallery.errors import Refused
+from gallery.errors import Code, Refused
 from gallery.models import Asset
 from search import stored
 from search.encoders import ImageEncoder
@@ -27,11 +26,16 @@ LABELS = ("collection", "tag")
 
 @dataclass(frozen=True)
 class Query:
+    """`judge` gives what is right, by protocol, by names: made when asked for, since a set a query takes the square."""
+
     name: str
     vector: FloatArray
-    #: What is right, by protocol, by names.
-    judged: Mapping[str, Judged]
+    judge: Callable[[], Mapping[str, Judged]]
     label: str = ""
+
+    @property
+    def judged(self) -> Mapping[str, Judged]:
+        return self.judge()
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,17 @@ def of_task(task: Task, encoder: ImageEncoder, *, progress: Progress | None = No
     database = [path for path in task.database if path in made.vectors]
     label_of = {query.path: query.label or "" for query in task.queries}
     asked = [query for query in task.queries if query.view in made.vectors]
-    views = {task.name_of(view if isinstance(view, Path) else view.path): view for view in made.vectors}
+    paths = {task.name_of(path): path for path in [*task.database, *(query.path for query in asked)]}
     return Problem(
         name=task.name,
         names=[task.name_of(path) for path in database],
         vectors=_stacked([made.vectors[path] for path in database], encoder.dimensions),
         labels=[label_of.get(path, "") for path in database],
         queries=[
-            Query(task.name_of(query.path), made.vectors[query.view], task.judged(query), query.label or "")
+            Query(task.name_of(query.path), made.vectors[query.view], partial(task.judged, query), query.label or "")
             for query in asked
         ],
-        open=lambda name, side_px: open_view(views[name], shorter_side_px=side_px),
+        open=lambda name, side_px: open_view(paths[name], shorter_side_px=side_px),
         notes=[*task.notes, *_failures(made)],
     )
 
@@ -103,7 +107,7 @@ def of_gallery(row: Encoder, labels: str) -> Problem:
         queries=[
             Query(
                 names[asset_id], found[asset_id],
-                {"leave-one-out": Judged(members[label_of[asset_id]] - {names[asset_id]}, {names[asset_id]})},
+                partial(_others, members[label_of[asset_id]], names[asset_id]),
                 label_of[asset_id],
             )
             for asset_id in ids
@@ -114,8 +118,15 @@ def of_gallery(row: Encoder, labels: str) -> Problem:
     )  # fmt: skip
 
 
+def _others(members: set[str], own: str) -> dict[str, Judged]:
+    return {"leave-one-out": Judged(members - {own}, {own})}
+
+
 def _open_asset(ids: Mapping[str, int], name: str, side_px: int) -> Image.Image:
-    return open_picture(Picture(Asset.objects.get(pk=ids[name])), side_px)
+    asset = Asset.objects.filter(pk=ids[name]).first()
+    if asset is None:
+        raise Refused(Code.NOT_FOUND, "The asset was deleted meanwhile.")
+    return open_picture(Picture(asset), side_px)
 
 
 def _left_out(count: int) -> list[str]:

@@ -14,7 +14,6 @@ from django.utils import timezone
 from PIL import Image
 
 from gallery.errors import Refused
-from gallery.models import Asset
 from search import charts, contact_sheet
 from search.charts import Chart
 from search.contact_sheet import Tile
@@ -53,6 +52,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "problem": outcome.problem,
         "encoder": outcome.by.encoder,
+        "revision": outcome.by.revision,
         "metric": outcome.by.metric,
         "index": outcome.by.index,
         "protocol": outcome.protocol,
@@ -97,7 +97,9 @@ def comparisons(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """
     for other in outcomes:
         first = next(one for one in outcomes if one.protocol == other.protocol)
-        if other is not first and _names(first) == _names(other):
+        if _names(first) != _names(other):
+            yield f"{other.by} is not held against {first.by}: their queries differ, since one lacks some pictures."
+        elif other is not first:
             found = statistics.paired_significance(other.per_query[_COMPARED], first.per_query[_COMPARED])
             certain = "" if found.p_value < _P_VALUE else ", which may be chance"
             yield (
@@ -128,6 +130,7 @@ class _Section:
 
 def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
     outcomes = [outcome for _, several in evaluated for outcome in several]
+    measured = [name for name in outcomes[0].intervals if name != "map_trapezoid"]
     return render_to_string(
         "search/evaluation.html",
         {
@@ -135,8 +138,8 @@ def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
             "made": timezone.localtime(),
             "notes": list(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
             "outcomes": outcomes,
-            "rows": [(str(one.by), one.protocol, one.database, list(_told(one))) for one in outcomes],
-            "measures": [name for name in outcomes[0].intervals if name != "map_trapezoid"],
+            "rows": [(str(one.by), one.protocol, one.database, list(_told(one, measured))) for one in outcomes],
+            "measures": measured,
             "comparisons": list(comparisons(outcomes)),
             "of_a_class": _OF_A_CLASS,
             "found_again": list(found_again.items()),
@@ -146,31 +149,38 @@ def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
     )
 
 
-def _told(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    for name, interval in outcome.intervals.items():
-        if name != "map_trapezoid":
-            places = 0 if name == "median_rank" else 3
+def _told(outcome: Outcome, measured: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in measured:
+        interval, places = outcome.intervals.get(name), 0 if name == "median_rank" else 3
+        if interval:
             yield f"{interval.estimate:.{places}f}", f"{interval.low:.{places}f} to {interval.high:.{places}f}"
+        else:
+            yield "-", ""
 
 
 def _charts(outcomes: Sequence[Outcome]) -> list[Chart]:
     several = len({one.protocol for one in outcomes}) > 1
     named = {f"{one.by!s}, {one.protocol}" if several else str(one.by): one for one in outcomes}
+    curves = {name: one.precision_recall for name, one in named.items() if one.precision_recall}
     return [
-        charts.precision_over_recall({name: one.precision_recall for name, one in named.items()}),
+        charts.precision_over_recall(curves),
         charts.recall_by_rank({name: one.recalls for name, one in named.items()}, RECALL_RANKS),
     ]
 
 
 def _section(problem: Problem, outcome: Outcome) -> _Section:
-    labels, confusions = _confusions(outcome)
-    spread = consistency(problem.vectors, problem.labels) if len(set(problem.labels)) > 1 else None
+    # what bears no label is no class
+    is_classed = all(problem.labels) and len(set(problem.labels)) > 1
+    spread = consistency(problem.vectors, problem.labels) if is_classed else None
+    labels, confusions = _confusions(outcome) if is_classed else ([], [])
     return _Section(outcome, _classes(outcome), confusions, labels, _sheet(problem, _worst(outcome)), spread)
 
 
 def _classes(outcome: Outcome) -> list[tuple[str, list[float]]]:
     of = outcome.summary.classes
-    return [(name, [of[name][told] for told in _OF_A_CLASS]) for name in sorted(of)] if len(of) > 1 else []
+    return (
+        [(name, [of[name].get(told, math.nan) for told in _OF_A_CLASS]) for name in sorted(of)] if len(of) > 1 else []
+    )
 
 
 def _confusions(outcome: Outcome) -> tuple[list[str], list[tuple[str, list[int]]]]:
@@ -187,8 +197,8 @@ def _confusions(outcome: Outcome) -> tuple[list[str], list[tuple[str, list[int]]
 
 
 def _worst(outcome: Outcome) -> list[Answered]:
-    """Those with something to be found, least average precision first; of equals in order of name."""
-    scores = outcome.per_query["ap"]
+    """Those with something to be found, the worst first; of equals in order of name."""
+    scores = outcome.per_query[_COMPARED]
     places = [place for place in range(len(scores)) if not np.isnan(scores[place])]
     places.sort(key=lambda place: (scores[place], outcome.answered[place].name))
     return [outcome.answered[place] for place in places[:_WORST]]
@@ -218,5 +228,5 @@ def _sheet(problem: Problem, queries: Sequence[Answered]) -> str:
 def _shown(problem: Problem, name: str) -> Image.Image | None:
     try:
         return problem.open(name, _SHOWN_SIDE_PX)
-    except (Refused, Asset.DoesNotExist):
+    except Refused:
         return None

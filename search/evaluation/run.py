@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ SHOWN = 10
 RECALL_RANKS = (1, 2, 5, 10, 20, 50, 100)
 #: Decimals of a distance. Equal vectors may differ in the last bits by where a matrix product met them.
 _DECIMALS = 6
+#: Measures of whole rankings, which an index does not give.
+_OF_ALL = ("ap", "ap_trapezoid", "first_rank")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answered:
-    """A query, its first hits without what the protocol passes over, and whether there was anything to be found."""
+    """A query, its first hits without what the protocol passes over, and how many there were to be found."""
 
     name: str
     label: str
@@ -43,11 +46,13 @@ class Answered:
 
 @dataclass(frozen=True)
 class By:
-    """How it was searched. An index finds the nearest alone, so that what measures whole rankings is lower by it."""
+    """How it was searched. `depth` is how many hits an index was asked for; None where all there is was ranked."""
 
     encoder: str
+    revision: str = ""
     metric: str = COSINE.name
     index: str = kinds.EXACT
+    depth: int | None = None
 
     def __str__(self) -> str:
         return f"{self.encoder}, {self.metric}" + ("" if self.index == kinds.EXACT else f", {self.index}")
@@ -55,7 +60,10 @@ class By:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a way to search and a protocol came to: `per_query` has (q,) float64 of each measure."""
+    """What a way to search and a protocol came to: `per_query` has (q,) float64 of each measure.
+
+    Of an index, measures of whole rankings are left out.
+    """
 
     problem: str
     by: By
@@ -66,9 +74,9 @@ class Outcome:
     summary: Summary
     #: 95 % bootstrap intervals of the overall means, by the summary's names.
     intervals: dict[str, Interval]
-    #: Recall, and mean interpolated precision there.
-    precision_recall: tuple[Float64Array, Float64Array]
-    #: Mean recall at each of RECALL_RANKS.
+    #: Recall, and mean interpolated precision there; None of an index.
+    precision_recall: tuple[Float64Array, Float64Array] | None
+    #: Mean recall at each of RECALL_RANKS, nan beyond an index's depth.
     recalls: Float64Array
     notes: Sequence[str]
 
@@ -82,29 +90,76 @@ class Found:
     distances: NDArray[np.float32]
 
 
-def evaluate(problem: Problem, encoder: str, *, metric: Metric = COSINE, ks: Sequence[int] = KS) -> list[Outcome]:
+def evaluate(
+    problem: Problem, encoder: str, *, revision: str = "", metric: Metric = COSINE, ks: Sequence[int] = KS
+) -> list[Outcome]:
     """An outcome for each protocol of the problem. Raises ValueError where there is nothing to search with or in."""
     if not problem.queries or not len(problem.names):
         raise ValueError("There is nothing to evaluate: no query, or nothing to search in.")
-    by = By(encoder, metric.name)
-    return [outcome(problem, by, protocol, _ranked(problem, metric), ks=ks) for protocol in problem.queries[0].judged]
+    by = By(encoder, revision, metric.name)
+    return [outcome(problem, by, protocol, _ranked(problem, metric), ks=ks) for protocol in protocols(problem)]
+
+
+def protocols(problem: Problem) -> list[str]:
+    return list(problem.queries[0].judged)
 
 
 def outcome(problem: Problem, by: By, protocol: str, found: Iterable[Found], *, ks: Sequence[int] = KS) -> Outcome:
     """What the answers to a problem's queries, in their order, come to by a protocol."""
-    rankings: list[Ranking] = []
-    answered: list[Answered] = []
-    for one in found:
-        judged = one.query.judged[protocol]
-        rankings.append(ranking(np.asarray(problem.names)[one.order], judged))
-        answered.append(_answered(problem, one, judged))
-    per_query = measures.all_measures(rankings, ks)
+    summed = _Sums(problem, protocol, ks)
+    answers = iter(found)
+    while some := list(islice(answers, _AT_ONCE)):
+        summed.add(some)
+    left_out = _OF_ALL if by.depth else ()
+    per_query = {name: values for name, values in summed.per_query().items() if name not in left_out}
+    recalls = np.where(np.array(RECALL_RANKS) <= (by.depth or np.inf), summed.mean_of(summed.recalls), np.nan)
     return Outcome(
-        problem.name, by, protocol, len(problem.names), answered, per_query,
+        problem.name, by, protocol, len(problem.names), summed.answered, per_query,
         measures.summary(per_query, [query.label for query in problem.queries]),
         {measures.summary_name(name): _interval(name, values) for name, values in per_query.items()},
-        measures.precision_recall_curve(rankings), measures.recall_curve(rankings, RECALL_RANKS), problem.notes,
+        None if by.depth else (np.linspace(0, 1, measures.RECALL_LEVELS), summed.mean_of(summed.curves)),
+        recalls, problem.notes,
     )  # fmt: skip
+
+
+class _Sums:
+    """Of answers that come in blocks: rankings themselves are let go of, each as long as the database is large."""
+
+    def __init__(self, problem: Problem, protocol: str, ks: Sequence[int]) -> None:
+        self.answered: list[Answered] = []
+        #: Sums over the queries of a block that ask for something, and how many these are.
+        self.curves: list[tuple[Float64Array, int]] = []
+        self.recalls: list[tuple[Float64Array, int]] = []
+        self._problem, self._protocol, self._ks = problem, protocol, ks
+        self._place_of = {name: place for place, name in enumerate(problem.names)}
+        self._measured: list[dict[str, Float64Array]] = []
+
+    def add(self, found: Sequence[Found]) -> None:
+        rankings = [self._judge(one) for one in found]
+        asking = [one for one in rankings if one.total]
+        self._measured.append(measures.all_measures(rankings, self._ks))
+        if asking:
+            _, precision = measures.precision_recall_curve(asking)
+            self.curves.append((precision * len(asking), len(asking)))
+            self.recalls.append((measures.recall_curve(asking, RECALL_RANKS) * len(asking), len(asking)))
+
+    def _judge(self, found: Found) -> Ranking:
+        """By places, which are compared faster than names; what is not in the database is missed."""
+        judged = found.query.judged[self._protocol]
+        positive = {self._place_of.get(name, -number) for number, name in enumerate(sorted(judged.positive), start=1)}
+        junk = {self._place_of[name] for name in judged.junk if name in self._place_of}
+        self.answered.append(_answered(self._problem, found, positive, junk))
+        return ranking(found.order, Judged(positive, junk))
+
+    def per_query(self) -> dict[str, Float64Array]:
+        return {name: np.concatenate([block[name] for block in self._measured]) for name in self._measured[0]}
+
+    def mean_of(self, blocks: Sequence[tuple[Float64Array, int]]) -> Float64Array:
+        """nan where no query asks for anything."""
+        if not blocks:
+            return np.array(np.nan)
+        mean: Float64Array = np.sum([total for total, _ in blocks], axis=0) / sum(count for _, count in blocks)
+        return mean
 
 
 def _ranked(problem: Problem, metric: Metric) -> Iterator[Found]:
@@ -116,14 +171,14 @@ def _ranked(problem: Problem, metric: Metric) -> Iterator[Found]:
         yield from map(Found, some, orders, np.take_along_axis(apart, orders, axis=1))
 
 
-def _answered(problem: Problem, found: Found, judged: Judged) -> Answered:
-    shown = zip(found.order[: SHOWN + len(judged.junk)].tolist(), found.distances.tolist(), strict=False)
+def _answered(problem: Problem, found: Found, positive: set[int], junk: set[int]) -> Answered:
+    shown = zip(found.order[: SHOWN + len(junk)].tolist(), found.distances.tolist(), strict=False)
     hits = [
-        Hit(problem.names[place], problem.labels[place], problem.names[place] in judged.positive, distance)
+        Hit(problem.names[place], problem.labels[place], place in positive, distance)
         for place, distance in shown
-        if problem.names[place] not in judged.junk
+        if place not in junk
     ]
-    return Answered(found.query.name, found.query.label, hits[:SHOWN], len(judged.positive))
+    return Answered(found.query.name, found.query.label, hits[:SHOWN], len(positive))
 
 
 def _interval(name: str, values: Float64Array) -> Interval:

@@ -72,7 +72,9 @@ def _among(problem: Problem, kept: NDArray[np.bool_], vectors: FloatArray) -> Pr
 
 
 def _query(query: Query, vector: FloatArray, names: set[str]) -> Query:
-    judged = {
-        protocol: Judged(frozenset(right.positive & names), right.junk) for protocol, right in query.judged.items()
-    }
-    return replace(query, vector=vector, judged=judged)
+    def judge() -> dict[str, Judged]:
+        return {
+            protocol: Judged(frozenset(right.positive & names), right.junk) for protocol, right in query.judged.items()
+        }
+
+    return replace(query, vector=vector, judge=judge)

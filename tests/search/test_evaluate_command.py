@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import os
 import re
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection
@@ -10,7 +12,8 @@ from PIL import Image
 
 from gallery.models import Asset, Collection
 from search import pipeline
-from search.models import Evaluation, IndexBuild
+from search.evaluation import problems
+from search.models import Encoder, Evaluation, IndexBuild, Measurement
 from tests.search.vectors import filled_with, random_vectors
 
 #: By mean colour, each class's two are nearest to each other, but for the dark red, which is nearer to black.
@@ -98,7 +101,9 @@ def test_kinds_of_index_stand_beside_the_exact_search_and_are_gone_afterwards(co
     assert (exact["index"], indexed["index"]) == ("exact", "ivfflat")
     assert indexed["metrics"]["precision@10"] == pytest.approx(exact["metrics"]["precision@10"], abs=0.02)
     assert "ivfflat beside mean-colour, cosine: ap@10" in said
-    assert not IndexBuild.objects.filter(state=IndexBuild.State.READY).exists()
+    assert "map" not in indexed["metrics"]  # an index ranks the nearest alone
+    assert not IndexBuild.objects.exists()
+    assert not Measurement.objects.exists()
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'embedding_ivfflat_%%'")
         assert cursor.fetchone() == (0,)
@@ -117,6 +122,70 @@ def test_kind_that_cannot_be_built_is_said_and_the_rest_is_told(colour_encoder, 
     )  # fmt: skip
     assert "hnsw: 2 embeddings are too few for an index" in complaints.getvalue()
     assert len(json.loads((tmp_path / "found.json").read_text())["outcomes"]) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_index_is_asked_for_labelled_assets_as_the_exact_search_is(colour_encoder, user, tmp_path):
+    assets = filled_with(random_vectors(800, 4), colour_encoder, user)
+    for number in range(2):
+        collection = Collection.objects.create(name=f"collection {number}", owner=user)
+        Asset.objects.filter(pk__in=[asset.pk for asset in assets[number::20]]).update(collection=collection)
+    evaluate("--labels", "collection", "--kind", "ivfflat", "--json", tmp_path / "found.json")
+    exact, indexed = json.loads((tmp_path / "found.json").read_text())["outcomes"]
+    assert exact["database"] == 80
+    assert indexed["metrics"]["precision@10"] == pytest.approx(exact["metrics"]["precision@10"], abs=0.05)
+
+
+def test_exact_is_no_kind_to_build(db):
+    with pytest.raises(CommandError, match="exact"):
+        evaluate("--labels", "collection", "--kind", "exact")
+
+
+def test_encoder_that_cannot_be_had_is_said_before_any_work(classes, mean_colour, db):
+    with pytest.raises(CommandError, match="No encoder 'nonsense'"):
+        call_command("evaluate", "--classes", str(classes), "--encoder", "mean-colour", "--encoder", "nonsense")
+    assert mean_colour.batches == []
+
+
+def test_encoders_that_have_other_pictures_are_not_held_against_each_other(colour_encoder, flat, user, tmp_path):
+    collection = Collection.objects.create(name="reds", owner=user)
+    reds = [flat(*colour, collection=collection) for colour in [*COLOURS["red"], (200, 9, 9)]]
+    pipeline.embed_pending(colour_encoder)
+    other = Encoder.objects.create(name="mean-colour~tag", revision="2", dimensions=4, preprocessing=1)
+    pipeline.claim([red.pk for red in reds[:2]], other)
+    pipeline.store(other, {red.pk: np.array([1, 0, 0, 0], np.float32) for red in reds[:2]})
+    out = io.StringIO()
+    call_command(
+        "evaluate", "--labels", "collection", "--encoder", "mean-colour", "--encoder", "mean-colour~tag", stdout=out
+    )
+    assert "mean-colour~tag, cosine is not held against mean-colour, cosine: their queries differ" in out.getvalue()
+    assert "1 labelled assets have no embedding by this encoder" in out.getvalue()
+
+
+def test_name_that_is_no_text_stops_nothing(classes, mean_colour, db, tmp_path):
+    odd = os.fsencode(classes / "red") + b"/\xff.png"
+    os.link(classes / "red" / "0.png", odd)
+    evaluate(
+        "--classes",
+        classes,
+        "--csv",
+        tmp_path / "f.csv",
+        "--json",
+        tmp_path / "f.json",
+        "--report",
+        tmp_path / "f.html",
+    )
+    assert json.loads((tmp_path / "f.json").read_text())["database"] == 7
+    assert (tmp_path / "f.html").exists()
+
+
+def test_asset_that_is_deleted_meanwhile_is_passed_over(colour_encoder, flat, user):
+    collection = Collection.objects.create(name="reds", owner=user)
+    reds = [flat(*colour, collection=collection) for colour in COLOURS["red"]]
+    pipeline.embed_pending(colour_encoder)
+    problem = problems.of_gallery(colour_encoder, "collection")
+    reds[0].delete()
+    assert [name for name, _ in problem.pictures(16)] == [problem.names[1]]
 
 
 def test_kinds_are_of_the_gallery(classes, mean_colour, db):
@@ -167,7 +236,7 @@ def test_ground_truth_with_a_malformed_line_is_refused_by_its_number(tmp_path, m
     ("arguments", "says"),
     [
         (["--classes", "nowhere"], "nowhere"),
-        (["--labels", "collection"], "No asset is embedded by mean-colour"),
+        (["--labels", "collection"], "Nothing is embedded by 'mean-colour'"),
         (["--labels", "tag", "--json", "nowhere/found.json"], "not a folder"),
     ],
 )

@@ -24,7 +24,8 @@ def problem(places, queries, labels=None):
 
 
 def query(positive, junk=(), *, name="query", degrees=0, label=""):
-    return Query(name, at(degrees)[0], {"plain": Judged(frozenset(positive), frozenset(junk))}, label)
+    judged = {"plain": Judged(frozenset(positive), frozenset(junk))}
+    return Query(name, at(degrees)[0], lambda: judged, label)
 
 
 def test_items_are_ranked_by_distance_and_measured_by_what_is_right():
@@ -65,7 +66,7 @@ def test_ties_do_not_depend_on_the_order_of_the_database():
 
 def test_each_protocol_has_an_outcome_of_its_own():
     both = {"easy": Judged(frozenset({"a"}), frozenset()), "hard": Judged(frozenset({"b"}), frozenset({"a"}))}
-    asked = [Query("query", at(0)[0], both)]
+    asked = [Query("query", at(0)[0], lambda: both)]
     outcomes = {one.protocol: one for one in evaluate(problem({"a": 10, "x": 20, "b": 30}, asked), "toy")}
     assert outcomes["easy"].summary.overall["map"] == 1
     assert outcomes["hard"].summary.overall["map"] == pytest.approx(1 / 2)

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from PIL import Image
 
 from gallery.models import Asset, Collection
 from search import pipeline, query, switching
@@ -119,6 +120,43 @@ def test_encoder_with_a_head_embeds_what_it_lacks_by_its_name(colour_encoder, me
     flat(200, 77, 100)
     call_command("embed", "--encoder", "mean-colour~tag", stdout=io.StringIO())
     assert Embedding.objects.filter(encoder=row).embedded().count() == 1
+
+
+def test_head_is_evaluated_on_a_folder_too(colour_encoder, mean_colour, tmp_path):
+    for name, colours in {"red": [(250, 0, 0), (230, 0, 0)], "blue": [(0, 0, 250), (0, 0, 230)]}.items():
+        (tmp_path / name).mkdir()
+        for number, colour in enumerate(colours):
+            Image.new("RGB", (32, 32), colour).save(tmp_path / name / f"{number}.png")
+    row = Encoder.objects.create(name="mean-colour~tag", revision="2", dimensions=2, preprocessing=1)
+    matrix = np.zeros((4, 2), np.float32)
+    matrix[0, 0] = matrix[2, 1] = 1
+    Head.objects.create(encoder=row, base=colour_encoder, matrix=matrix.tobytes())
+    row.activate()
+    out = io.StringIO()
+    call_command("evaluate", "--classes", str(tmp_path), stdout=out)
+    assert "mean-colour~tag, cosine, leave-one-out" in out.getvalue()
+    assert "1.000 [1.000, 1.000]" in out.getvalue()
+
+
+def test_second_head_of_a_name_is_told_by_its_number(base, collected):
+    train()
+    said = train("--seed", "1")
+    second = Encoder.objects.filter(name="encoder-32~collection").latest("pk")
+    assert f"manage.py activate {second.pk}" in said
+    assert switching.find(str(second.pk)) == second
+
+
+def test_asset_that_the_base_has_no_vector_of_is_left_to_workers(base, collected, flat):
+    flat(1, 2, 3)
+    train()
+    assert Encoder.objects.get(name="encoder-32~collection").work == Encoder.Work.FILL
+
+
+def test_nothing_is_learned_on_top_of_what_is_being_retired(base, collected):
+    Encoder.objects.filter(pk=base.pk).update(work=Encoder.Work.RETIRE)
+    with pytest.raises(CommandError, match="being retired"):
+        train()
+    assert Encoder.objects.count() == 1
 
 
 def test_evaluating_a_head_over_what_it_was_fitted_to_says_so(base, collected):

@@ -102,4 +102,5 @@ class Command(BaseCommand):
 
 def _named(name: str) -> Encoder:
     """What was learned here is known by its row, all others by their spec. Raises LookupError, CannotSwitch."""
-    return switching.find(name) if HEAD_SIGN in name else Encoder.objects.for_spec(encoders.spec(name))
+    is_row = HEAD_SIGN in name or name.isdecimal()
+    return switching.find(name) if is_row else Encoder.objects.for_spec(encoders.spec(name))

@@ -2,15 +2,16 @@ import csv
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import ProgrammingError, transaction
+from django.db import DatabaseError, ProgrammingError, transaction
 from tqdm import tqdm
 
-from search import encoders, index, kinds
-from search.encoders import EncoderUnavailable
+from search import encoders, index, kinds, switching
+from search.encoders import EncoderUnavailable, ImageEncoder
 from search.evaluation import layouts, problems, report, run
 from search.evaluation.folders import encode_images
 from search.evaluation.indexes import by_index
@@ -21,10 +22,35 @@ from search.evaluation.run import Outcome
 from search.index import BuildFailed
 from search.metrics import COSINE, METRICS
 from search.models import HEAD_SIGN, Encoder, Evaluation
+from search.switching import CannotSwitch
 
 #: What the terminal shows of the measures.
 _TOLD = ("precision@1", "precision@10", "recall@10", "map", "map@10", "ndcg@10", "median_rank")
 _HEADER = "by".ljust(44)
+
+
+#: A file's name may hold bytes that are no letters.
+_ODD_LETTERS = "backslashreplace"
+
+
+@dataclass(frozen=True)
+class Used:
+    """An encoder: its row where the gallery's vectors are asked for, and itself where pictures are encoded."""
+
+    name: str
+    revision: str
+    row: Encoder | None
+    encoder: ImageEncoder | None
+
+    @property
+    def known_row(self) -> Encoder:
+        assert self.row  # noqa: S101 (see Command._used)
+        return self.row
+
+    @property
+    def known_encoder(self) -> ImageEncoder:
+        assert self.encoder  # noqa: S101
+        return self.encoder
 
 
 class Command(BaseCommand):
@@ -46,7 +72,7 @@ class Command(BaseCommand):
             "--encoder", action="append", default=[], metavar="NAME", help="May be repeated; default: what serves."
         )
         parser.add_argument(
-            "--kind", action="append", choices=kinds.NAMES, default=[],
+            "--kind", action="append", choices=[name for name in kinds.NAMES if name != kinds.EXACT], default=[],
             help="With --labels: also by an index of that kind, built for this and gone afterwards. May be repeated.",
         )  # fmt: skip
         parser.add_argument("--metric", action="append", choices=list(METRICS), help="May be repeated.")
@@ -66,38 +92,64 @@ class Command(BaseCommand):
         for path in filter(None, (options["json"], options["csv"], options["report"])):
             if not path.parent.is_dir():
                 raise CommandError(f"{path.parent} is not a folder to write into.")
-        evaluated = list(self._evaluated(options))
+        used = [self._used(name, options) for name in options["encoder"] or [None]]
+        evaluated = list(self._evaluated(used, options))
         outcomes = [outcome for _, several in evaluated for outcome in several]
         self._tell(outcomes)
         self._keep(outcomes)
-        found_again = self._found_again(evaluated) if options["robustness"] else {}
+        found_again = self._found_again(used, evaluated) if options["robustness"] else {}
         if options["json"]:
-            told = json.dumps(report.as_json(outcomes, found_again), indent=1)
-            options["json"].write_text(told, encoding="utf-8")
+            _write(options["json"], json.dumps(report.as_json(outcomes, found_again), indent=1))
         if options["csv"]:
-            with options["csv"].open("w", encoding="utf-8", newline="") as file:
+            with options["csv"].open("w", encoding="utf-8", errors=_ODD_LETTERS, newline="") as file:
                 csv.writer(file).writerows(report.as_rows(outcomes))
         if options["report"]:
-            options["report"].write_text(report.as_html(evaluated, found_again), encoding="utf-8")
+            _write(options["report"], report.as_html(evaluated, found_again))
 
-    def _evaluated(self, options: dict[str, Any]) -> Iterator[tuple[Problem, list[Outcome]]]:
+    def _used(self, name: str | None, options: dict[str, Any]) -> Used:
+        """All that is needed of an encoder, before any work is done: of several, the last may be the one amiss."""
+        needs_row = name is None or options["labels"] or HEAD_SIGN in name or name.isdecimal()
+        try:
+            row = self._row(name) if needs_row else None
+            is_loaded = options["robustness"] or not options["labels"]
+            encoder = (row.load() if row else encoders.load(str(name))) if is_loaded else None
+        except (LookupError, EncoderUnavailable, CannotSwitch) as error:
+            raise CommandError(str(error)) from None
+        revision = row.revision if row else encoders.spec(str(name)).revision
+        return Used(row.name if row else str(name), revision, row, encoder)
+
+    def _row(self, name: str | None) -> Encoder:
+        try:
+            row = switching.find(name) if name else Encoder.objects.active()
+        except ProgrammingError:
+            raise CommandError("The gallery is not set up yet: make run does that.") from None
+        if row is None:
+            raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
+        return row
+
+    def _evaluated(self, used: Sequence[Used], options: dict[str, Any]) -> Iterator[tuple[Problem, list[Outcome]]]:
         metrics = [METRICS[name] for name in options["metric"] or [COSINE.name]]
         task = self._task(options)
-        for name in options["encoder"] or [self._serving()]:
-            problem = self._embedded(task, name) if task else problems.of_gallery(self._row(name), options["labels"])
+        for one in used:
+            problem = self._embedded(task, one) if task else problems.of_gallery(one.known_row, options["labels"])
             try:
-                outcomes = [found for metric in metrics for found in run.evaluate(problem, name, metric=metric)]
-                outcomes += [found for kind in options["kind"] for found in self._by_index(problem, name, kind)]
+                outcomes = [
+                    found
+                    for metric in metrics
+                    for found in run.evaluate(problem, one.name, revision=one.revision, metric=metric)
+                ]
             except ValueError as error:
                 raise CommandError(str(error)) from None
-            yield problem, outcomes
+            yield (
+                problem,
+                outcomes + [found for kind in options["kind"] for found in self._by_index(problem, one, kind)],
+            )
 
-    def _by_index(self, problem: Problem, name: str, kind: str) -> list[Outcome]:
+    def _by_index(self, problem: Problem, used: Used, kind: str) -> list[Outcome]:
         self.stderr.write(f"Building an index: {kind} ...")
-        row = self._row(name)
         try:
-            with index.trial(row, kind) as made:
-                return by_index(problem, row, made)
+            with index.trial(used.known_row, kind) as made:
+                return by_index(problem, used.known_row, made)
         except BuildFailed as error:  # a gallery may be too small for one kind; the others can be told all the same
             self.stderr.write(f"{kind}: {error}")
             return []
@@ -110,32 +162,29 @@ class Command(BaseCommand):
         except LayoutError as error:
             raise CommandError(str(error)) from None
 
-    def _serving(self) -> str:
-        row = Encoder.objects.active()
-        if row is None:
-            raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
-        return row.name
-
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         """For the admin. A folder can be evaluated before the gallery is set up."""
         try:
             with transaction.atomic():
                 Evaluation.objects.bulk_create(report.as_row(outcome) for outcome in outcomes)
-        except ProgrammingError:
-            self.stderr.write("Not kept for the admin: the gallery is not set up yet. make run does that.")
+        except (DatabaseError, UnicodeError) as error:
+            self.stderr.write(f"Not kept for the admin: {error}")
 
-    def _found_again(self, evaluated: report.Evaluated) -> dict[str, list[Recall]]:
+    def _found_again(self, used: Sequence[Used], evaluated: report.Evaluated) -> dict[str, list[Recall]]:
         """By encoder; of what can be opened still."""
-        names = [(problem, outcomes[0].by.encoder) for problem, outcomes in evaluated]
-        return {name: self._altered(problem, name) for problem, name in names}
+        again = {}
+        for one, (problem, _) in zip(used, evaluated, strict=True):
+            try:
+                again[one.name] = self._altered(problem, one)
+            except ValueError as error:
+                self.stderr.write(f"{one.name}: {error}")
+        return again
 
-    def _altered(self, problem: Problem, name: str) -> list[Recall]:
-        row = Encoder.objects.filter(name=name).first() if HEAD_SIGN in name else None
-        encoder = row.load() if row else encoders.load(name)
-        with tqdm(total=len(problem.names), unit="picture", desc=f"{name}, altered", disable=None) as bar:
+    def _altered(self, problem: Problem, used: Used) -> list[Recall]:
+        with tqdm(total=len(problem.names), unit="picture", desc=f"{used.name}, altered", disable=None) as bar:
             recalls = robustness(
-                problem.pictures(encoder.decode_side_px),
-                lambda images: encode_images(images, encoder),
+                problem.pictures(used.known_encoder.decode_side_px),
+                lambda images: encode_images(images, used.known_encoder),
                 dict(zip(problem.names, problem.vectors, strict=True)),
                 progress=bar.update,
             )
@@ -143,19 +192,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{one.kind:24} {one.strength:16} recall@1 {one.at_1:.3f} of {one.tried}")
         return recalls
 
-    def _embedded(self, task: Task, name: str) -> Problem:
-        try:
-            encoder = encoders.load(name)
-        except (LookupError, EncoderUnavailable) as error:
-            raise CommandError(str(error)) from None
-        with tqdm(total=len(task.views), unit="picture", desc=name, disable=None) as bar:
-            return problems.of_task(task, encoder, progress=bar.update)
-
-    def _row(self, name: str) -> Encoder:
-        row = Encoder.objects.filter(name=name).order_by("-is_active", "-pk").first()
-        if row is None:
-            raise CommandError(f"No asset is embedded by {name}. Run: manage.py embed --encoder {name}")
-        return row
+    def _embedded(self, task: Task, used: Used) -> Problem:
+        with tqdm(total=len(task.views), unit="picture", desc=used.name, disable=None) as bar:
+            return problems.of_task(task, used.known_encoder, progress=bar.update)
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         first = outcomes[0]
@@ -171,7 +210,11 @@ class Command(BaseCommand):
 
 
 def _figure(outcome: Outcome, measure: str) -> str:
-    if measure == "map" and outcome.by.index != kinds.EXACT:
+    interval, places = outcome.intervals.get(measure), 0 if measure == "median_rank" else 3
+    if interval is None:
         return "-"  # an index does not rank all there is
-    interval, places = outcome.intervals[measure], 0 if measure == "median_rank" else 3
     return f"{interval.estimate:.{places}f} [{interval.low:.{places}f}, {interval.high:.{places}f}]"
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors=_ODD_LETTERS)

@@ -31,7 +31,7 @@ def hit_count(text: str) -> int:
 
 class Command(BaseCommand):
     help = (
-        "Find what looks like pictures. Nothing is stored. "
+        "Find what looks like pictures, which are not stored. "
         "Exit status: 0 if every picture could be searched with, 1 if some could not."
     )
 

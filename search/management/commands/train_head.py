@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from tqdm import tqdm
 
-from search import heads, pipeline, stored, switching
+from search import heads, pipeline, stored, switching, tasks
 from search.evaluation import problems, trial
 from search.evaluation.run import Outcome
 from search.evaluation.trial import Trial
@@ -39,9 +39,15 @@ class Command(BaseCommand):
         if not tried.wins:
             self.stdout.write("It finds no better than without it, and is not kept.")
             return
-        made = _keep(row, tried, options)
+        try:
+            made = _keep(row, tried, options)
+        except CannotSwitch as error:
+            raise CommandError(str(error)) from None
         self._project(row, made)
-        self.stdout.write(self.style.SUCCESS(f"Kept as {made}. To let it serve: manage.py activate {made}"))
+        switching.fill(made)  # what the base has no vector of, and what comes
+        tasks.queue_pending()
+        named = switching.called(made)
+        self.stdout.write(self.style.SUCCESS(f"Kept as {made}. To let it serve: manage.py activate {named}"))
 
     def _row(self, name: str | None) -> Encoder:
         try:
@@ -89,8 +95,11 @@ def _figure(outcome: Outcome, name: str) -> str:
 
 
 def _keep(base: Encoder, tried: Trial, options: dict[str, Any]) -> Encoder:
+    """Raises CannotSwitch where the base is being retired."""
     matrix = tried.matrix.tobytes()
     with transaction.atomic():
+        if Encoder.objects.select_for_update().get(pk=base.pk).work == Encoder.Work.RETIRE:
+            raise CannotSwitch(f"{base} is being retired.")
         made, _ = Encoder.objects.get_or_create(
             name=f"{base.name}{HEAD_SIGN}{options['labels']}",
             revision=hashlib.sha256(matrix).hexdigest()[:40],
