@@ -708,8 +708,14 @@ def test_metric_that_no_index_serves_is_searched_exactly_and_says_so(row, filled
     answer = query.find_similar(filled[1][3], row, Wanted(metric=METRICS[metric]))
     assert answer.search.exact == (metric == "l1")
     assert answer.search.index == (None if metric == "l1" else "ivfflat")
-    nearest_by_numpy = np.sort(distances(metric, filled[1], filled[1][3]))[:10]
-    assert [hit.distance for hit in answer.results][:3] == pytest.approx(nearest_by_numpy[:3].tolist(), abs=1e-4)
+    by_numpy = distances(metric, filled[1], filled[1][3])
+    of_asset = {asset.pk: distance for asset, distance in zip(filled[0], by_numpy, strict=True)}
+    found = [hit.distance for hit in answer.results]
+    assert found == pytest.approx([of_asset[hit.asset.pk] for hit in answer.results], abs=1e-3)
+    assert found == sorted(found)
+    assert answer.results[0].asset == filled[0][3]
+    if answer.search.exact:
+        assert found == pytest.approx(np.sort(by_numpy)[:10].tolist(), abs=1e-3)
 
 
 def test_searches_go_on_exactly_where_a_build_is_of_an_older_make(row, filled):
