@@ -101,17 +101,18 @@ def test_each_kind_ranks_as_numpy_does_and_is_used_where_the_answer_says_so(row,
 
 
 def test_large_gallery_is_parted_into_groups_and_searched_in_those_that_are_near(row, filled, monkeypatch):
-    monkeypatch.setattr(coarse, "_ROWS_A_GROUP", 250)
+    monkeypatch.setattr(coarse, "_ROWS_A_GROUP", 500)  # of fewer, Postgres may read all rather than an index
     built = index.build(row, kind="pca")
-    assert len(built.parameters["lists"]) == 8
-    assert len(vector_indexes()) == 8
+    assert len(built.parameters["lists"]) == 4
+    assert len(vector_indexes()) == 4
     assert built.summary["lists"] == sum(built.parameters["lists"])
     kind, probes = kinds.get("pca"), built.tuned.steps[0].breadth
     parts = [len(codes.for_query(built, kind, vector, probes)[1]) for vector in filled[1][:200]]
-    assert 1 <= np.mean(parts) < 8
+    assert 1 <= np.mean(parts) < 4
     everywhere = codes.for_query(built, kind, filled[1][0], 1000)[1]
-    assert sorted(everywhere) == list(range(8))
-    assert everywhere[0] == codes.projection(built.pk).part_of(filled[1][:1])[0]  # the nearest first
+    assert sorted(everywhere) == list(range(4))
+    narrow = codes.for_query(built, kind, filled[1][0], probes)[1]
+    assert everywhere[: len(narrow)] == narrow  # the nearest first
     assert recall(row, filled) >= 0.93
     index.build(row, kind="exact")
     assert vector_indexes() == []
