@@ -25,6 +25,21 @@ CONTENT_TYPES = {
     "BMP": "image/bmp",
     "AVIF": "image/avif",
 }
+#: What a folder of photographs holds; files of other kinds beside them are no mistake.
+SUFFIXES = {
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".mpo",
+    ".png",
+    ".webp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".avif",
+}
 #: Pillow opens an MPO by its JPEG plugin, and knows no plugin of that name.
 _OPENED = [name for name in CONTENT_TYPES if name != "MPO"]
 #: For people, in messages.

@@ -21,7 +21,7 @@ from gallery.models import Asset
 from search import calibration, encoders, index, kinds, pipeline
 from search.encoders import EncoderSpec, EncoderUnavailable
 from search.index import BuildFailed
-from search.models import Encoder, IndexBuild
+from search.models import HEAD_SIGN, Encoder, IndexBuild
 from search.pipeline import Progress, Tally
 
 #: Of work that can wait, after which what cannot is looked for.
@@ -128,6 +128,11 @@ def without_row() -> list[EncoderSpec]:
         for spec in encoders.SPECS.values()
         if (spec.name, spec.revision, spec.dimensions, spec.preprocessing) not in known
     ]
+
+
+def names_row(name: str) -> bool:
+    """Whether it is a row's alone: its number, or an encoder learned here. Others are known by their specs as well."""
+    return HEAD_SIGN in name or name.isdecimal()
 
 
 def find(named: str) -> Encoder:

@@ -12,6 +12,8 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -92,6 +94,19 @@ def serve(folder: Path) -> Iterator[Hub]:
         yield hub
     finally:
         hub.stop()
+
+
+@contextmanager
+def serve_this_process(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """As the hub of the process itself, which read the environment long ago."""
+    from huggingface_hub import constants
+
+    with serve(folder) as served:
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        yield served
 
 
 class _Server(ThreadingHTTPServer):

@@ -15,25 +15,11 @@ from django.core.files import File
 from django.db import connection
 
 from gallery.errors import Code, Refused
+from gallery.images import SUFFIXES
 from gallery.models import Asset
 from gallery.signals import bulk_finished
 from gallery.uploads import Details, store_upload
 
-#: What a folder of photographs holds; files of other kinds beside them are no mistake.
-SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".mpo",
-    ".png",
-    ".webp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-}
 #: Uploads under way at once for each decoding process: while one decodes, the other reads, hashes and writes.
 _UPLOADS_PER_DECODER = 2
 

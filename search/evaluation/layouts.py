@@ -19,23 +19,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from gallery.images import SUFFIXES
 from search.evaluation.revisited import Judged, original, revisited
 
-#: As `manage.py import_folder` takes them, told here again because that needs Django.
-SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".mpo",
-    ".png",
-    ".webp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-}
 #: Bytes. The published ones take 0.2 MB; a pickle's memory grows with its length.
 _GROUND_TRUTH_MAX = 64 << 20
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from search.encoders import EncoderSpec, EncoderUnavailable, dinov2, hub, pixels, published, registry
 from tests import hub as stand_in
-from tests.hub import Content, Cut, Hub, Status, save_tiny_dinov2, serve
+from tests.hub import Content, Cut, Hub, Status, save_tiny_dinov2, serve, serve_this_process
 
 DIMENSIONS = 32
 REPOSITORY = "facebook/dinov2-base"
@@ -41,11 +41,7 @@ def model_hub(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """The stand-in hub as this process's hub, over an empty cache, with downloads in pieces of 16 KiB."""
     from huggingface_hub import constants
 
-    with serve(files) as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serve_this_process(files, tmp_path / "cache", monkeypatch) as served:
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 16384)
         monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _seconds: None)
         yield served

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from search.encoders import EncoderSpec, EncoderUnavailable, pixels, published, registry, resnet50
-from tests.hub import Hub, serve
+from tests.hub import Hub, serve_this_process
 
 DIMENSIONS = 64
 REPOSITORY = "microsoft/resnet-50"
@@ -54,13 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model_hub(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The stand-in hub as this process's hub, over an empty cache."""
-    from huggingface_hub import constants
-
-    with serve(files) as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serve_this_process(files, tmp_path / "cache", monkeypatch) as served:
         yield served
 
 

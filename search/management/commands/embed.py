@@ -7,7 +7,7 @@ from tqdm import tqdm
 from search import encoders, pipeline, switching, tasks
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
-from search.models import HEAD_SIGN, Encoder
+from search.models import Encoder
 from search.pipeline import Tally
 from search.switching import CannotSwitch
 
@@ -102,5 +102,4 @@ class Command(BaseCommand):
 
 def _named(name: str) -> Encoder:
     """What was learned here is known by its row, all others by their spec. Raises LookupError, CannotSwitch."""
-    is_row = HEAD_SIGN in name or name.isdecimal()
-    return switching.find(name) if is_row else Encoder.objects.for_spec(encoders.spec(name))
+    return switching.find(name) if switching.names_row(name) else Encoder.objects.for_spec(encoders.spec(name))

@@ -21,7 +21,7 @@ from search.evaluation.robustness import Recall, robustness
 from search.evaluation.run import Outcome
 from search.index import BuildFailed
 from search.metrics import COSINE, METRICS
-from search.models import HEAD_SIGN, Encoder, Evaluation
+from search.models import Encoder, Evaluation
 from search.switching import CannotSwitch
 
 #: What the terminal shows of the measures.
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
     def _used(self, name: str | None, options: dict[str, Any]) -> Used:
         """All that is needed of an encoder, before any work is done: of several, the last may be the one amiss."""
-        needs_row = name is None or options["labels"] or HEAD_SIGN in name or name.isdecimal()
+        needs_row = name is None or options["labels"] or switching.names_row(name)
         try:
             row = self._row(name) if needs_row else None
             is_loaded = options["robustness"] or not options["labels"]
