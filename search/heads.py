@@ -90,7 +90,7 @@ def fit(
     import torch
 
     names, numbers = np.unique(labels, return_inverse=True)
-    if len(names) == 1:
+    if len(names) <= 1:
         raise ValueError("Two labels at least are needed to tell apart.")
     torch.manual_seed(seed)
     projection = torch.nn.Parameter(torch.tensor(_principal(made, dimensions)))

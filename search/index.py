@@ -19,7 +19,7 @@ from django.utils import timezone
 from search import codes, kinds, stored, tuning
 from search.kinds import Coarse, Parameters
 from search.kinds.base import ROWS_A_LIST
-from search.models import Code, Encoder, IndexBuild, Projection
+from search.models import Code, Encoder, IndexBuild, IndexBuildQuerySet, Measurement, Projection
 from search.nearest import Through, plan_of, statements
 from search.tuned import MEASURED_K, Step
 from search.tuning import Trial, Tuned
@@ -104,7 +104,8 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
         if kind:  # what the setting says need not be remembered: it may change
             row.index_kind = "" if kind == settings.INDEX_KIND else kind
             row.save(update_fields=["index_kind"])
-        return _serve(row, made)
+        _serve(row, made)
+        return made
 
 
 @contextmanager
@@ -206,7 +207,7 @@ def _checked(made: IndexBuild, tuned: Tuned, used: Sequence[Step]) -> Trial:
             f"SEARCH_TARGET_RECALL is {settings.SEARCH_TARGET_RECALL}. Choose another kind, or ask for less."
         )
     if not used:
-        raise BuildFailed("Postgres reads so few rows faster without an index. Searches stay exact.")
+        raise BuildFailed("Postgres reads so few rows faster without it. Exact search is the better way.")
     return tuned.served
 
 
@@ -235,21 +236,54 @@ def is_used(made: IndexBuild, vector: FloatArray, step: Step) -> bool:
     return all(made.index_name in plan_of(nearest) for nearest, *_ in ways)
 
 
-def _serve(row: Encoder, made: IndexBuild | None) -> IndexBuild | None:
-    """Let a build take over in one transaction; then drop what served."""
+def _serve(row: Encoder, made: IndexBuild | None) -> None:
+    _replace(IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.READY), made, IndexBuild.State.READY)
+    if made and made.recall:
+        logger.info("Index %s serves: recall %.3f.", made, made.recall)
+
+
+def _replace(given_up: IndexBuildQuerySet, made: IndexBuild | None, state: IndexBuild.State) -> None:
+    """Let a build come into others' place in one transaction; then drop those."""
     with transaction.atomic():
-        old = list(IndexBuild.objects.select_for_update().filter(encoder=row, state=IndexBuild.State.READY))
+        old = list(given_up.select_for_update(of=["self"]).select_related("encoder"))
         IndexBuild.objects.filter(pk__in=[build.pk for build in old]).update(state=IndexBuild.State.REPLACED)
         if made:
-            made.state, made.finished = IndexBuild.State.READY, timezone.now()
+            made.state, made.finished = state, timezone.now()
             made.save()
     if old:
         time.sleep(_GRACE_S)
     for replaced in old:
         _drop(replaced)
-    if made and made.recall:
-        logger.info("Index %s serves: recall %.3f.", made, made.recall)
-    return made
+
+
+# --- beside what serves -------------------------------------------------------------------------------------------
+
+
+def keep_beside(row: Encoder, kind: str) -> IndexBuild:
+    """Build an index that serves nobody but those who compare it with the one that does. Raises BuildFailed.
+
+    It gets what is embedded from now on, takes space and is not measured again; one of its kind that was kept before
+    goes.
+    """
+    with _one_at_a_time(), _generous():
+        _remove_leftovers()
+        made = _build(row, kind, {})
+        made.measurements.filter(purpose=Measurement.Purpose.CHECK).delete()  # these tell of what serves
+        _replace(beside(row).filter(kind=kind), made, IndexBuild.State.BESIDE)
+        return made
+
+
+def drop_beside(row: Encoder, kind: str | None = None) -> int:
+    """Give up what was kept to compare, of one kind or all; how many there were. Raises BuildFailed."""
+    with _one_at_a_time(), _generous():
+        kept = beside(row).filter(kind=kind) if kind else beside(row)
+        count = kept.count()
+        _replace(kept, None, IndexBuild.State.REPLACED)
+        return count
+
+
+def beside(row: Encoder) -> IndexBuildQuerySet:
+    return IndexBuild.objects.filter(encoder=row).beside()
 
 
 # --- measure ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
+from django.conf import settings
 from django.db import connection, models, transaction
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import GreaterThan, LessThan
 from pgvector.django import HalfVectorField
@@ -249,6 +250,9 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
     def serving(self, encoder: Encoder) -> "IndexBuild | None":
         return self.filter(encoder=encoder, state=IndexBuild.State.READY).first()
 
+    def beside(self) -> Self:
+        return self.filter(state=IndexBuild.State.BESIDE)
+
     def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
         """Builds of a kind that failed since one of them served, the last first; not those that were interrupted."""
         own = self.filter(encoder=encoder, kind=kind).order_by("-pk")
@@ -258,7 +262,7 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
 
     def coded(self, encoder: Encoder) -> Self:
         """Builds that find candidates by codes, and need those of new vectors."""
-        alive = [IndexBuild.State.BUILDING, IndexBuild.State.READY]
+        alive = [IndexBuild.State.BUILDING, IndexBuild.State.READY, IndexBuild.State.BESIDE]
         return self.filter(encoder=encoder, state__in=alive, projection__isnull=False).select_related("encoder")
 
 
@@ -268,6 +272,7 @@ class IndexBuild(models.Model):
     class State(models.TextChoices):
         BUILDING = "building", "Building"
         READY = "ready", "Serving"
+        BESIDE = "beside", "Kept to compare"
         REPLACED = "replaced", "Replaced"
         FAILED = "failed", "Failed"
 
@@ -288,7 +293,10 @@ class IndexBuild(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["encoder"], condition=Q(state="ready"), name="index_build_one_serving")
+            models.UniqueConstraint(fields=["encoder"], condition=Q(state="ready"), name="index_build_one_serving"),
+            models.UniqueConstraint(
+                fields=["encoder", "kind"], condition=Q(state="beside"), name="index_build_one_beside"
+            ),
         ]
         ordering = ["-started"]
 
@@ -408,6 +416,56 @@ class Evaluation(models.Model):
         index = "" if self.index == kinds.EXACT else f", {self.index}"
         how = f"{self.encoder} {self.revision[:12]}, {self.metric}{index}, {self.protocol}"
         return f"{self.problem} by {how}, {self.taken:%Y-%m-%d %H:%M}"
+
+
+class PreferenceQuerySet(models.QuerySet["Preference"]):
+    def between(self, one: str, other: str) -> Self:
+        first, second = sorted([one, other])
+        return self.filter(first=first, second=second)
+
+    def tallies(self) -> "models.QuerySet[Any, Any]":
+        """Of each pair that was compared, how often either was the better: pairs with most marks first."""
+        return (
+            self.order_by()
+            .values("first", "second")
+            .annotate(
+                first_count=Count("pk", filter=Q(better=F("first"))),
+                second_count=Count("pk", filter=Q(better=F("second"))),
+                alike_count=Count("pk", filter=Q(better="")),
+                marks=Count("pk"),
+            )
+            .order_by("-marks", "first", "second")
+        )
+
+
+class Preference(models.Model):
+    """Which of two ways to search somebody found the better for a picture.
+
+    By name, not by row: it tells of them long after one was retired.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="preferences")
+    query_sha256 = models.CharField("query", max_length=64, help_text="SHA-256 of the picture searched with.")
+    first = models.CharField(max_length=150, help_text="An encoder, and a kind of index.")
+    second = models.CharField(max_length=150, help_text="The other, in the order of their letters.")
+    better = models.CharField(max_length=150, blank=True, help_text="One of the two; empty where both are alike.")
+    marked = models.DateTimeField(auto_now=True)
+
+    objects = PreferenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-marked"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "query_sha256", "first", "second"], name="preference_once"),
+            models.CheckConstraint(condition=~Q(first=F("second")), name="preference_of_two"),
+            models.CheckConstraint(
+                condition=Q(better="") | Q(better=F("first")) | Q(better=F("second")), name="preference_of_these"
+            ),
+        ]
+        indexes = [models.Index(fields=["first", "second"], name="preference_pair")]
+
+    def __str__(self) -> str:
+        return f"{self.first} or {self.second}: {self.better or 'alike'}"
 
 
 class RecentQuery(models.Model):

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 
 from gallery.images import open_rendition
-from gallery.models import Asset, AssetQuerySet
-from search import codes, vectors
+from gallery.models import Asset
+from search import codes, copying, vectors
 from search.encoders import ImageEncoder
 from search.models import MAX_ATTEMPTS, Code, Embedding, EmbeddingQuerySet, Encoder
 
@@ -35,8 +34,14 @@ _AHEAD = 2
 _DECODE_THREADS = 2
 #: Batches in hand at a time at most: those decoded ahead, two with the encoder, and one on its way to the rows.
 _IN_HAND = _AHEAD + 3
+#: Assets looked at by one statement for what is pending: some milliseconds.
+_PAGE = 2000
 #: Of fewer pictures, beginning and ending take most of the time, and their rate says little.
 _RATED_LEAST = 20
+
+#: The asset that this process's last run by an encoder came to, by the encoder's id, where time ended it: to look past
+#: a million assets takes a second, too long for each slice. In what order assets are claimed depends on it, no more.
+_reached: dict[int, int] = {}
 
 GAVE_UP = f"Embedding was tried {MAX_ATTEMPTS} times and never finished: the process died or ran out of time each time."
 
@@ -156,22 +161,54 @@ def _embed_abandoned(row: Encoder, tally: Tally, stop_at: float) -> None:
 
 
 def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
-    """Batches of claimed assets that were never tried; no more once the encoder is being retired."""
-    is_kept = Exists(Encoder.objects.filter(pk=row.pk).exclude(work=Encoder.Work.RETIRE))
-    ids, after = untried(row).filter(is_kept).order_by("pk").values_list("pk", flat=True), 0
-    while wanted := list(ids.filter(pk__gt=after)[:batch_size]):
-        after = wanted[-1]
-        if claimed := claim(wanted, row):
-            yield claimed
+    """Batches of claimed assets that were never tried; no more once the encoder is being retired.
+
+    First from where the last run was stopped; then from the beginning, for what came to be pending behind that.
+    """
+    for start in sorted({_reached.get(row.pk, 0), 0}, reverse=True):
+        after = start
+        while wanted := _untried(row, after, batch_size):
+            claimed = claim(wanted, row)
+            _reached[row.pk] = after = wanted[-1]
+            if claimed:
+                yield claimed
+    _reached.pop(row.pk, None)
 
 
-def untried(row: Encoder) -> AssetQuerySet:
-    return Asset.objects.filter(~Exists(Embedding.objects.filter(asset=OuterRef("pk"), encoder=row)))
+#: By pages and not by a join: for long, statistics do not know a new encoder and promise that it has no rows, and a
+#: join then goes through all of them for each asset; seconds for each batch once there are 10,000. To add 0 keeps the
+#: planner from reading all of the encoder's rows for a page.
+_UNTRIED = """
+    WITH page AS MATERIALIZED (
+        SELECT id FROM gallery_asset WHERE id > %(after)s
+            AND EXISTS (SELECT FROM search_encoder WHERE id = %(encoder)s AND work <> 'retire')
+        ORDER BY id LIMIT %(page)s
+    )
+    SELECT max(id), ARRAY(
+        SELECT id FROM page EXCEPT
+        SELECT asset_id FROM search_embedding WHERE encoder_id + 0 = %(encoder)s
+            AND asset_id > %(after)s AND asset_id <= (SELECT max(id) FROM page)
+        ORDER BY id
+    ) FROM page
+"""
+
+
+def _untried(row: Encoder, after: int, most: int) -> list[int]:
+    """The first assets with a higher id than `after` that were never tried."""
+    found: list[int] = []
+    with connection.cursor() as cursor:
+        while len(found) < most:
+            cursor.execute(_UNTRIED, {"after": after, "encoder": row.pk, "page": _PAGE})
+            after, some = cursor.fetchone()
+            if after is None:
+                break
+            found += some
+    return found[:most]
 
 
 def pending_count(row: Encoder) -> int:
-    unfinished = Embedding.objects.filter(encoder=row, vector=None, error="").count()
-    return untried(row).count() + unfinished
+    counted: Any = Encoder.objects.with_counts().get(pk=row.pk)
+    return int(counted.asset_count - counted.embedded_count - counted.failed_count)
 
 
 _CLAIM = """
@@ -266,10 +303,17 @@ def _write(row: Encoder, batch: Encoded, tally: Tally) -> None:
     tally.failed += fail(row, batch.setbacks, Embedding.objects.filter(attempts__gte=MAX_ATTEMPTS))
 
 
+#: Vectors on the way to their rows. A table of the connection's own, empty again when the transaction ends.
+_TRANSIT = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS search_transit (asset_id bigint, vector halfvec) ON COMMIT DELETE ROWS
+"""
+#: LIMIT and + 0 keep the planner from reading all of the encoder's rows to find a batch's: without, it takes a table
+#: that was just filled for thousands of rows, or a new encoder for one without any.
 _STORE = """
-    UPDATE search_embedding AS mine SET vector = made.vector::halfvec, embedded_at = now(), error = ''
-    FROM unnest(%(assets)s::bigint[], %(vectors)s::text[]) AS made (asset_id, vector)
-    WHERE mine.asset_id = made.asset_id AND mine.encoder_id = %(encoder)s
+    WITH arrived AS (DELETE FROM search_transit RETURNING asset_id, vector)
+    UPDATE search_embedding AS mine SET vector = made.vector, embedded_at = now(), error = ''
+    FROM (SELECT * FROM arrived LIMIT %(count)s) AS made
+    WHERE mine.asset_id = made.asset_id AND mine.encoder_id + 0 = %(encoder)s
     RETURNING mine.asset_id
 """
 
@@ -278,15 +322,24 @@ def store(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> int:
     """Write vectors by asset id; how many. One whose asset or claim is gone meanwhile is dropped."""
     if not embedded:
         return 0
-    texts = [vectors.to_text(vector) for vector in embedded.values()]
     with transaction.atomic(), connection.cursor() as cursor:
         _lock_encoder(row)
-        cursor.execute(_STORE, {"assets": list(embedded), "vectors": texts, "encoder": row.pk})
+        cursor.execute(_TRANSIT)
+        _copy(embedded)
+        cursor.execute(_STORE, {"count": len(embedded), "encoder": row.pk})
         stored = [asset_id for (asset_id,) in cursor.fetchall()]
         codes.add(row, {asset_id: embedded[asset_id] for asset_id in stored})
         if row.is_active:
             Asset.objects.filter(pk__in=stored).update(status=Asset.Status.READY, error="")
     return len(stored)
+
+
+def _copy(embedded: dict[int, NDArray[np.float32]]) -> None:
+    columns = {
+        "asset_id": copying.integers(np.array(list(embedded)), len(embedded)),
+        "vector": copying.halfvecs(np.stack(list(embedded.values()))),
+    }
+    copying.write("search_transit", columns)
 
 
 def fail(row: Encoder, failures: dict[int, str], among: EmbeddingQuerySet | None = None) -> int:

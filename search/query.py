@@ -65,13 +65,16 @@ def active_encoder() -> Encoder:
 
 
 @telemetry.searching()
-def like_each(parts: Sequence[Part], wanted: Wanted | None = None) -> list[Answer]:
-    """What looks like each of the parts, an answer for each; stored assets left out of their own. Raises Refused."""
-    row, started = active_encoder(), time.perf_counter()
+def like_each(parts: Sequence[Part], wanted: Wanted | None = None, *, at: Serving | None = None) -> list[Answer]:
+    """What looks like each of the parts, an answer for each; stored assets left out of their own. Raises Refused.
+
+    By the encoder that serves and its index, or by what is said with `at`.
+    """
+    row, started = at.row if at else active_encoder(), time.perf_counter()
     queries = _vectors_of(parts, row)
     encode_ms = _ms_since(started)
     return [
-        find_similar(query, row, wanted, but=_assets([part])).after_encoding(encode_ms)
+        find_similar(query, row, wanted, but=_assets([part]), at=at).after_encoding(encode_ms)
         for part, query in zip(parts, queries, strict=True)
     ]
 
@@ -165,6 +168,7 @@ def find_similar(
     wanted: Wanted | None = None,
     *,
     but: Sequence[int] = (),
+    at: Serving | None = None,
 ) -> Answer:
     """The k assets nearest to a unit vector, nearest first, as the rules would have it; `but` are left out.
 
@@ -172,7 +176,7 @@ def find_similar(
     k come back.
     """
     started = time.perf_counter()
-    at = serving.of(row)  # and not before the picture is encoded: by then another index may serve
+    at = at or serving.of(row)  # and not before the picture is encoded: by then another index may serve
     hits, how = _Search(np.atleast_2d(query), wanted or Wanted(), frozenset(but), at).hits()
     answer = Answer(row.name, how, hits, {"search": _ms_since(started)})
     telemetry.record(answer)

@@ -289,6 +289,7 @@ def _drop_index(row: Encoder) -> None:
     """First, so that no vacuum has to clean an index that is about to go."""
     try:
         if Encoder.objects.filter(pk=row.pk).exists():  # somebody else may be at it, too
+            index.drop_beside(row)
             index.build(row, kind=kinds.EXACT)
     except BuildFailed as error:
         raise CannotSwitch(str(error)) from None

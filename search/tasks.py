@@ -150,14 +150,21 @@ def _is_waiting(func: str) -> bool:
     return any(task.func() == func for task in waiting)
 
 
-def queue_index_build(kind: str | None = None) -> None:
-    async_task("search.tasks.build_index", kind, cluster="bulk")
+def queue_index_build(kind: str | None = None, *, beside: bool = False) -> None:
+    async_task("search.tasks.build_index", kind, beside=beside, cluster="bulk")
 
 
-def build_index(kind: str | None = None) -> None:
+def build_index(kind: str | None = None, *, beside: bool = False) -> None:
     """Bulk queue: build now, whether due or not."""
-    if row := Encoder.objects.active():
+    row = Encoder.objects.active()
+    if row and kind and beside:
+        index.keep_beside(row, kind)
+    elif row:
         index.build(row, kind=kind)
+
+
+def queue_tidying() -> None:
+    async_task("search.index.tidy", cluster="bulk")
 
 
 def queue_measurement() -> None:

@@ -17,8 +17,3 @@ def unit(vectors: FloatArray) -> FloatArray:
         raise ValueError("A vector without a direction: all zeros, or not finite.")
     scaled: FloatArray = (vectors / norms).astype(np.float32)
     return scaled
-
-
-def to_text(vector: FloatArray) -> str:
-    """A (d,) vector as pgvector reads it; six digits are twice what half precision keeps."""
-    return "[" + ("%.6g," * len(vector) % tuple(vector.tolist()))[:-1] + "]"

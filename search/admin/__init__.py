@@ -1,5 +1,7 @@
-"""The admin of encoders, embeddings, evaluations, indexes, measurements, rules, and what is added to that of assets."""
+"""The admin of what search keeps: encoders and vectors, indexes, how well they find, rules; and more on assets."""
 
-from search.admin import assets, embeddings, encoders, evaluations, index_builds, measurements, rules
+from search.admin import assets, embeddings, encoders, evaluations, index_builds, measurements, preferences, rules
 
-__all__ = ["assets", "embeddings", "encoders", "evaluations", "index_builds", "measurements", "rules"]
+__all__ = [
+    "assets", "embeddings", "encoders", "evaluations", "index_builds", "measurements", "preferences", "rules",
+]  # fmt: skip

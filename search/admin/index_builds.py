@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
@@ -18,7 +19,16 @@ from search.tuned import Tuning
 
 
 class BuildForm(forms.Form):
-    kind = forms.ChoiceField(choices=kinds.CHOICES, widget=forms.Select({"aria-label": "Kind of index"}))
+    kind = forms.ChoiceField(
+        choices=kinds.CHOICES,
+        widget=forms.Select({"aria-label": "Kind of index"}),
+        error_messages=dict.fromkeys(["invalid_choice", "required"], "There is no such kind of index."),
+    )
+    beside = forms.BooleanField(label="To compare only", required=False)
+
+    def clean(self) -> None:
+        if self.cleaned_data.get("beside") and self.cleaned_data.get("kind") == kinds.EXACT:
+            self.add_error("beside", "Exact search needs no index, and can be compared as it is.")
 
 
 def _build_form() -> BuildForm:
@@ -43,6 +53,21 @@ class IndexBuildAdmin(ReadOnlyAdmin):
     list_select_related = ["encoder"]
     list_filter = ["state", "kind", "encoder"]
     ordering = ["-started"]
+    actions = ["drop"]
+
+    @admin.action(description="Drop the selected that are kept to compare", permissions=["build"])
+    def drop(self, request: HttpRequest, chosen: QuerySet[IndexBuild]) -> None:
+        dropped = IndexBuild.objects.filter(pk__in=chosen.values("pk")).beside().update(state=IndexBuild.State.REPLACED)
+        if dropped:
+            tasks.queue_tidying()
+            self.message_user(
+                request, f"{dropped} no longer kept; a worker drops what is left of them.", messages.SUCCESS
+            )
+        else:
+            self.message_user(request, "None of these is kept to compare.", messages.ERROR)
+
+    def has_build_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "add")
 
     @admin.display(description="parameters")
     def searched_with(self, build: IndexBuild) -> str:
@@ -75,9 +100,11 @@ class IndexBuildAdmin(ReadOnlyAdmin):
         if Encoder.objects.active() is None:
             self.message_user(request, "No encoder serves yet. Run manage.py prepare.", messages.ERROR)
         elif not form.is_valid():
-            self.message_user(request, "There is no such kind of index.", messages.ERROR)
+            self.message_user(
+                request, " ".join(str(error) for errors in form.errors.values() for error in errors), messages.ERROR
+            )
         else:
-            tasks.queue_index_build(form.cleaned_data["kind"])
+            tasks.queue_index_build(form.cleaned_data["kind"], beside=form.cleaned_data["beside"])
             self.message_user(
                 request,
                 "A worker builds the index. Searches go on meanwhile; the build appears here.",

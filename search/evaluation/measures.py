@@ -218,8 +218,8 @@ def summary(per_query: Mapping[str, Float64Array], classes: Sequence[str]) -> Su
 
     Keys as there, but map, map_trapezoid and map@k for means of ap, and median_rank for the median of first_rank, inf
     where half of the queries found nothing. `queries` counts those that something is relevant for: the others are
-    left out, and where none remain all is nan. `overall` weighs queries alike, not classes. Raises ValueError where
-    lengths differ.
+    left out, and where none remain all is nan. `overall` weighs queries alike, not classes. A query whose class is
+    empty is of none. Raises ValueError where lengths differ.
     """
     if any(len(values) != len(classes) for values in per_query.values()):
         raise ValueError("One class for each query, and one value of each measure.")
@@ -228,7 +228,7 @@ def summary(per_query: Mapping[str, Float64Array], classes: Sequence[str]) -> Su
         overall=_means(per_query),
         classes={
             str(name): _means({measure: values[of == name] for measure, values in per_query.items()})
-            for name in np.unique(of)
+            for name in np.unique(of[of != ""])
         },
     )
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,7 @@ from gallery.errors import Code, Refused
 from gallery.models import Asset
 from search import stored
 from search.encoders import ImageEncoder
+from search.evaluation.consistency import Consistency, consistency
 from search.evaluation.folders import Embedded, Progress, embed_files, open_view
 from search.evaluation.layouts import Task
 from search.evaluation.revisited import Judged
@@ -56,6 +57,12 @@ class Problem:
     notes: Sequence[str] = ()
     #: Of the gallery's assets.
     asset_ids: Sequence[int] = ()
+
+    @cached_property
+    def consistency(self) -> Consistency | None:
+        """Of the labels; None where there are no two, and where some vectors have none: these are no class."""
+        is_classed = all(self.labels) and len(set(self.labels)) > 1
+        return consistency(self.vectors, self.labels) if is_classed else None
 
     def pictures(self, side_px: int) -> Iterator[tuple[str, Image.Image]]:
         """Of all there is to search in, one after the other; what can no longer be opened is passed over."""

@@ -18,8 +18,9 @@ from search import charts, contact_sheet
 from search.charts import Chart
 from search.contact_sheet import Tile
 from search.evaluation import measures, statistics
-from search.evaluation.consistency import Consistency, consistency
+from search.evaluation.consistency import ClassConsistency, Consistency
 from search.evaluation.problems import Problem
+from search.evaluation.revisited import REPORTED
 from search.evaluation.robustness import Recall
 from search.evaluation.run import RECALL_RANKS, Answered, Outcome
 from search.models import Evaluation
@@ -29,10 +30,10 @@ _WORST, _MOST_CLASSES = 12, 25
 _JPEG_QUALITY = 80
 #: A tile of a contact sheet is smaller.
 _SHOWN_SIDE_PX = 176
-#: What is told of a class.
-_OF_A_CLASS = ("queries", "precision@1", "precision@10", "recall@10", "map")
+#: What is told where there is little room, and of a class, by protocols that have no measures of their own.
+_BRIEF = ("precision@1", "precision@10", "recall@10", "map", "map@10", "ndcg@10", "median_rank")
+_OF_A_CLASS = ("precision@1", "precision@10", "recall@10", "map")
 _P_VALUE = 0.05
-_COMPARED = "ap@10"
 
 Evaluated = Sequence[tuple[Problem, list[Outcome]]]
 #: By encoder, how many pictures were found by what became of them.
@@ -42,10 +43,15 @@ FoundAgain = Mapping[str, Sequence[Recall]]
 # --- JSON and tables --------------------------------------------------------------------------------------------
 
 
-def as_json(outcomes: Sequence[Outcome], found_again: FoundAgain) -> dict[str, Any]:
+def as_json(evaluated: Evaluated, found_again: FoundAgain) -> dict[str, Any]:
     """The first outcome, and all of them as `outcomes`. What is not a number, or without end, is null."""
+    outcomes = [
+        {**_as_json(one), "consistency": _consistency_as_json(problem.consistency)}
+        for problem, several in evaluated
+        for one in several
+    ]
     again = {name: [{**vars(one), "recall@1": one.at_1} for one in recalls] for name, recalls in found_again.items()}
-    return {**_as_json(outcomes[0]), "outcomes": [_as_json(one) for one in outcomes], "robustness": again}
+    return {**outcomes[0], "outcomes": outcomes, "robustness": again}
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
@@ -61,6 +67,21 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "intervals": {name: [_number(one.low), _number(one.high)] for name, one in outcome.intervals.items()},
         "classes": {name: _finite(values) for name, values in outcome.summary.classes.items()},
         "notes": list(outcome.notes),
+    }
+
+
+def _consistency_as_json(found: Consistency | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    classes = {name: {"members": one.members, **_distances(one)} for name, one in found.classes.items()}
+    return {**_distances(found), "sampled": found.sampled, "classes": classes}
+
+
+def _distances(of: Consistency | ClassConsistency) -> dict[str, Any]:
+    return {
+        "within": _finite(vars(of.within)),
+        "between": _finite(vars(of.between)),
+        "silhouette": _number(of.silhouette),
     }
 
 
@@ -91,25 +112,38 @@ def as_rows(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Any]]:
 
 
 def comparisons(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Each further outcome beside the first of its protocol, query by query.
-
-    By what an index that finds the nearest alone has as well.
-    """
+    """Each further outcome beside the first of its protocol, query by query."""
     for other in outcomes:
         first = next(one for one in outcomes if one.protocol == other.protocol)
         if _names(first) != _names(other):
             yield f"{other.by} is not held against {first.by}: their queries differ, since one lacks some pictures."
         elif other is not first:
-            found = statistics.paired_significance(other.per_query[_COMPARED], first.per_query[_COMPARED])
+            by = _compared(other)
+            found = statistics.paired_significance(other.per_query[by], first.per_query[by])
             certain = "" if found.p_value < _P_VALUE else ", which may be chance"
             yield (
-                f"{other.by} beside {first.by}: {_COMPARED} {found.difference:+.3f}, p = {found.p_value:.4f} "
+                f"{other.by} beside {first.by}: {by} {found.difference:+.3f}, p = {found.p_value:.4f} "
                 f"over {found.pairs} queries{certain}"
             )
 
 
+def _compared(outcome: Outcome) -> str:
+    """What is published of a protocol; of others what an index that finds the nearest alone has as well."""
+    return "ap_trapezoid" if outcome.protocol in REPORTED else "ap@10"
+
+
 def _names(outcome: Outcome) -> list[str]:
     return [query.name for query in outcome.answered]
+
+
+def brief(outcomes: Sequence[Outcome]) -> Sequence[str]:
+    """Measures for a narrow table: those that the protocol is published with, if it is."""
+    return REPORTED.get(outcomes[0].protocol, _BRIEF)
+
+
+def decimals(measure: str) -> int:
+    """The median of an even number of ranks may lie between two."""
+    return 1 if measure == "median_rank" else 3
 
 
 # --- the page ---------------------------------------------------------------------------------------------------
@@ -120,7 +154,7 @@ class _Section:
     """Of one outcome."""
 
     outcome: Outcome
-    #: Each with _OF_A_CLASS; empty where there is one class or none.
+    #: Each with `of_a_class`; empty where there is one class or none.
     classes: list[tuple[str, list[float]]]
     confusions: list[tuple[str, list[int]]]
     labels: list[str]
@@ -130,7 +164,11 @@ class _Section:
 
 def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
     outcomes = [outcome for _, several in evaluated for outcome in several]
-    measured = [name for name in outcomes[0].intervals if name != "map_trapezoid"]
+    reported = REPORTED.get(outcomes[0].protocol, ())
+    measured = [
+        *reported, *(name for name in outcomes[0].intervals if name not in {"map_trapezoid", *reported}),
+    ]  # fmt: skip
+    of_a_class = ("queries", *(reported or _OF_A_CLASS))
     return render_to_string(
         "search/evaluation.html",
         {
@@ -141,17 +179,19 @@ def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
             "rows": [(str(one.by), one.protocol, one.database, list(_told(one, measured))) for one in outcomes],
             "measures": measured,
             "comparisons": list(comparisons(outcomes)),
-            "of_a_class": _OF_A_CLASS,
+            "of_a_class": of_a_class,
             "found_again": list(found_again.items()),
             "charts": _charts(outcomes),
-            "sections": [_section(problem, outcome) for problem, several in evaluated for outcome in several],
+            "sections": [
+                _section(problem, outcome, of_a_class) for problem, several in evaluated for outcome in several
+            ],
         },
     )
 
 
 def _told(outcome: Outcome, measured: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in measured:
-        interval, places = outcome.intervals.get(name), 0 if name == "median_rank" else 3
+        interval, places = outcome.intervals.get(name), decimals(name)
         if interval:
             yield f"{interval.estimate:.{places}f}", f"{interval.low:.{places}f} to {interval.high:.{places}f}"
         else:
@@ -168,19 +208,15 @@ def _charts(outcomes: Sequence[Outcome]) -> list[Chart]:
     ]
 
 
-def _section(problem: Problem, outcome: Outcome) -> _Section:
-    # what bears no label is no class
-    is_classed = all(problem.labels) and len(set(problem.labels)) > 1
-    spread = consistency(problem.vectors, problem.labels) if is_classed else None
-    labels, confusions = _confusions(outcome) if is_classed else ([], [])
-    return _Section(outcome, _classes(outcome), confusions, labels, _sheet(problem, _worst(outcome)), spread)
+def _section(problem: Problem, outcome: Outcome, of_a_class: Sequence[str]) -> _Section:
+    spread, classes = problem.consistency, _classes(outcome, of_a_class)
+    labels, confusions = _confusions(outcome) if spread else ([], [])
+    return _Section(outcome, classes, confusions, labels, _sheet(problem, _worst(outcome)), spread)
 
 
-def _classes(outcome: Outcome) -> list[tuple[str, list[float]]]:
+def _classes(outcome: Outcome, of_a_class: Sequence[str]) -> list[tuple[str, list[float]]]:
     of = outcome.summary.classes
-    return (
-        [(name, [of[name].get(told, math.nan) for told in _OF_A_CLASS]) for name in sorted(of)] if len(of) > 1 else []
-    )
+    return [(name, [of[name].get(one, math.nan) for one in of_a_class]) for name in sorted(of)] if len(of) > 1 else []
 
 
 def _confusions(outcome: Outcome) -> tuple[list[str], list[tuple[str, list[int]]]]:
@@ -198,7 +234,7 @@ def _confusions(outcome: Outcome) -> tuple[list[str], list[tuple[str, list[int]]
 
 def _worst(outcome: Outcome) -> list[Answered]:
     """Those with something to be found, the worst first; of equals in order of name."""
-    scores = outcome.per_query[_COMPARED]
+    scores = outcome.per_query[_compared(outcome)]
     places = [place for place in range(len(scores)) if not np.isnan(scores[place])]
     places.sort(key=lambda place: (scores[place], outcome.answered[place].name))
     return [outcome.answered[place] for place in places[:_WORST]]

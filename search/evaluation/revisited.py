@@ -15,6 +15,14 @@ from numpy.typing import ArrayLike
 
 from search.evaluation.measures import KS, Float64Array, Ranking, average_precision_trapezoid
 
+#: The revisited protocol's.
+SETUPS = ("easy", "medium", "hard")
+#: What each protocol reports as published, by the names of `measures.summary`: mAP, and of the revisited mP@k.
+REPORTED = {
+    "original": ("map_trapezoid",),
+    **dict.fromkeys(SETUPS, ("map_trapezoid", *(f"precision_clipped@{k}" for k in KS))),
+}
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -88,6 +96,14 @@ def clipped_precision_at(ranking: Ranking, k: int) -> float:
         return 0.0
     first = min(int(ranking.ranks[-1]), k)
     return float(ranking.relevant[:first].sum()) / first
+
+
+def clipped_precisions(rankings: Sequence[Ranking], ks: Sequence[int] = KS) -> dict[str, Float64Array]:
+    """`clipped_precision_at` of every query, (q,) float64 each, for each k as precision_clipped@k."""
+    return {
+        f"precision_clipped@{k}": np.array([clipped_precision_at(of_query, k) for of_query in rankings], np.float64)
+        for k in ks
+    }
 
 
 def score(rankings: Sequence[Ranking], ks: Sequence[int] = KS) -> Scores:

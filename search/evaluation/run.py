@@ -11,7 +11,7 @@ from search import kinds
 from search.evaluation import measures, statistics
 from search.evaluation.measures import KS, Float64Array, Ranking, Summary
 from search.evaluation.problems import Problem, Query
-from search.evaluation.revisited import Judged, ranking
+from search.evaluation.revisited import SETUPS, Judged, clipped_precisions, ranking
 from search.evaluation.statistics import Interval
 from search.metrics import COSINE, Metric, pairwise
 
@@ -76,7 +76,7 @@ class Outcome:
     intervals: dict[str, Interval]
     #: Recall, and mean interpolated precision there; None of an index.
     precision_recall: tuple[Float64Array, Float64Array] | None
-    #: Mean recall at each of RECALL_RANKS, nan beyond an index's depth.
+    #: Mean recall at each of RECALL_RANKS, nan from an index's depth on.
     recalls: Float64Array
     notes: Sequence[str]
 
@@ -112,13 +112,14 @@ def outcome(problem: Problem, by: By, protocol: str, found: Iterable[Found], *, 
         summed.add(some)
     left_out = _OF_ALL if by.depth else ()
     per_query = {name: values for name, values in summed.per_query().items() if name not in left_out}
-    recalls = np.where(np.array(RECALL_RANKS) <= (by.depth or np.inf), summed.mean_of(summed.recalls), np.nan)
+    # not at its depth either: one of the hits may have been passed over
+    has_recall = np.array(RECALL_RANKS) < (by.depth or np.inf)
     return Outcome(
         problem.name, by, protocol, len(problem.names), summed.answered, per_query,
         measures.summary(per_query, [query.label for query in problem.queries]),
         {measures.summary_name(name): _interval(name, values) for name, values in per_query.items()},
-        None if by.depth else (np.linspace(0, 1, measures.RECALL_LEVELS), summed.mean_of(summed.curves)),
-        recalls, problem.notes,
+        None if by.depth else (np.linspace(0, 1, measures.RECALL_LEVELS), summed.mean_curve),
+        np.where(has_recall, summed.mean_recalls, np.nan), problem.notes,
     )  # fmt: skip
 
 
@@ -127,9 +128,9 @@ class _Sums:
 
     def __init__(self, problem: Problem, protocol: str, ks: Sequence[int]) -> None:
         self.answered: list[Answered] = []
-        #: Sums over the queries of a block that ask for something, and how many these are.
-        self.curves: list[tuple[Float64Array, int]] = []
-        self.recalls: list[tuple[Float64Array, int]] = []
+        #: Sums over the queries that ask for something, and how many these are.
+        self._curve, self._recalls = np.zeros(measures.RECALL_LEVELS), np.zeros(len(RECALL_RANKS))
+        self._asking = 0
         self._problem, self._protocol, self._ks = problem, protocol, ks
         self._place_of = {name: place for place, name in enumerate(problem.names)}
         self._measured: list[dict[str, Float64Array]] = []
@@ -137,11 +138,13 @@ class _Sums:
     def add(self, found: Sequence[Found]) -> None:
         rankings = [self._judge(one) for one in found]
         asking = [one for one in rankings if one.total]
-        self._measured.append(measures.all_measures(rankings, self._ks))
+        own = clipped_precisions(rankings, self._ks) if self._protocol in SETUPS else {}
+        self._measured.append(measures.all_measures(rankings, self._ks) | own)
         if asking:
             _, precision = measures.precision_recall_curve(asking)
-            self.curves.append((precision * len(asking), len(asking)))
-            self.recalls.append((measures.recall_curve(asking, RECALL_RANKS) * len(asking), len(asking)))
+            self._curve += precision * len(asking)
+            self._recalls += measures.recall_curve(asking, RECALL_RANKS) * len(asking)
+            self._asking += len(asking)
 
     def _judge(self, found: Found) -> Ranking:
         """By places, which are compared faster than names; what is not in the database is missed."""
@@ -154,20 +157,26 @@ class _Sums:
     def per_query(self) -> dict[str, Float64Array]:
         return {name: np.concatenate([block[name] for block in self._measured]) for name in self._measured[0]}
 
-    def mean_of(self, blocks: Sequence[tuple[Float64Array, int]]) -> Float64Array:
-        """nan where no query asks for anything."""
-        if not blocks:
-            return np.array(np.nan)
-        mean: Float64Array = np.sum([total for total, _ in blocks], axis=0) / sum(count for _, count in blocks)
-        return mean
+    @property
+    def mean_curve(self) -> Float64Array:
+        """nan where no query asks for anything, and so below."""
+        return self._curve / (self._asking or np.nan)
+
+    @property
+    def mean_recalls(self) -> Float64Array:
+        return self._recalls / (self._asking or np.nan)
 
 
 def _ranked(problem: Problem, metric: Metric) -> Iterator[Found]:
     """Each query with all there is."""
+    # a root makes much of the last bits of what is nearly 0
+    ranks_by = COSINE if metric.ranks_as_cosine else metric
     for start in range(0, len(problem.queries), _AT_ONCE):
         some = problem.queries[start : start + _AT_ONCE]
-        apart = np.round(pairwise(metric, np.stack([query.vector for query in some]), problem.vectors), _DECIMALS)
-        orders = measures.ranked(apart, problem.names)
+        asked = np.stack([query.vector for query in some])
+        near = pairwise(ranks_by, asked, problem.vectors)
+        orders = measures.ranked(np.round(near, _DECIMALS), problem.names)
+        apart = near if metric is ranks_by else pairwise(metric, asked, problem.vectors)
         yield from map(Found, some, orders, np.take_along_axis(apart, orders, axis=1))
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from gallery.models import Asset, Collection
 from search import pipeline
-from search.evaluation import problems
+from search.evaluation import problems, revisited
 from search.models import Encoder, Evaluation, IndexBuild, Measurement
+from tests.search import test_revisited
 from tests.search.vectors import filled_with, random_vectors
 
 #: By mean colour, each class's two are nearest to each other, but for the dark red, which is nearer to black.
@@ -51,6 +52,92 @@ def test_folder_of_classes_is_evaluated_without_importing_it(classes, mean_colou
     assert found["intervals"]["precision@1"][0] < 4 / 6 < found["intervals"]["precision@1"][1]
     assert "0.667" in said
     assert "6 queries among 6 pictures" in said
+
+
+def cosine_distance(one, other):
+    """Of two colours, by the vectors that the encoder makes of them."""
+    a, b = np.array([*one, 64.0]), np.array([*other, 64.0])
+    return 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_json_tells_how_close_classes_are(classes, mean_colour, db, tmp_path):
+    Image.new("RGB", (40, 30), (0, 250, 0)).save(tmp_path / "alone.png")
+    (classes / "alone").mkdir()
+    (tmp_path / "alone.png").rename(classes / "alone" / "0.png")
+    evaluate("--classes", classes, "--metric", "cosine", "--metric", "l1", "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    told = found["consistency"]
+    within = {name: cosine_distance(*colours) for name, colours in COLOURS.items()}
+    assert told["within"]["cosine"] == pytest.approx(np.mean([*within.values()]), abs=0.002)
+    assert told["classes"]["red"]["within"]["cosine"] == pytest.approx(within["red"], abs=0.002)
+    assert told["within"]["euclidean"] < told["between"]["euclidean"]
+    assert told["classes"]["mixed"]["silhouette"] < 0 < told["classes"]["red"]["silhouette"]
+    assert (told["classes"]["alone"]["members"], told["classes"]["alone"]["within"]["cosine"]) == (1, None)
+    assert told["sampled"] is False
+    assert [one["consistency"] for one in found["outcomes"]] == [told, told]
+
+
+def test_pictures_without_labels_have_no_consistency_and_are_of_no_class(mean_colour, db, tmp_path):
+    for part in ("query", "database"):
+        (tmp_path / part).mkdir()
+        for name, colour in (("a", (250, 0, 0)), ("b", (0, 0, 250))):
+            Image.new("RGB", (8, 8), colour).save(tmp_path / part / f"{name}.png")
+    (tmp_path / "ground_truth.csv").write_text("query,relevant\na.png,a.png\nb.png,b.png\n")
+    evaluate("--folder", tmp_path, "--json", tmp_path / "found.json", "--csv", tmp_path / "found.csv")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["consistency"], found["classes"]) == (None, {})
+    measured = [row["measure"] for row in csv.DictReader((tmp_path / "found.csv").open(newline=""))]
+    assert len(measured) == len(set(measured)) == len(found["metrics"])
+
+
+@pytest.fixture
+def buildings(tmp_path):
+    """The queries that the protocol's test works by hand: red and blue, what they find ever greener."""
+    imlist = []
+    for red, blue, order in ((200, 0, test_revisited.ORDER), (0, 200, test_revisited.OTHER_ORDER)):
+        imlist += order
+        for green, name in enumerate(order):
+            Image.new("RGB", (32, 32), (red, 20 * green, blue)).save(tmp_path / f"{name}.png")
+        Image.new("RGB", (32, 32), (red, 0, blue)).save(tmp_path / f"query {red}.png")
+    (tmp_path / "h3.png").write_bytes(b"no picture")
+    imlist.append("h3")
+
+    def truth(of):
+        hard = of["hard"].positive
+        grades = {"easy": of["easy"].positive, "hard": hard, "junk": of["medium"].junk}
+        return {grade: sorted(map(imlist.index, names)) for grade, names in grades.items()} | {"bbx": [0, 0, 32, 32]}
+
+    gnd = [truth(test_revisited.SETUPS), truth(test_revisited.OTHER_SETUPS)]
+    told = {"imlist": imlist, "qimlist": ["query 200", "query 0"], "gnd": gnd}
+    (tmp_path / "gnd_toy.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+def test_revisited_protocol_tells_its_own_figures(buildings, mean_colour, db, tmp_path):
+    wanted = [f"--{kind}={tmp_path / 'found'}.{kind}" for kind in ("json", "csv", "report")]
+    said = evaluate("--folder", buildings, *wanted)
+    outcomes = {one["protocol"]: one for one in json.loads((tmp_path / "found.json").read_text())["outcomes"]}
+    lines = csv.DictReader((tmp_path / "found.csv").open(newline=""))
+    rows = {(row["protocol"], row["measure"]): float(row["value"]) for row in lines}
+    assert list(outcomes) == ["easy", "medium", "hard"]
+    for setup, one in outcomes.items():
+        published = test_revisited.scored(setup)
+        own = {"map_trapezoid": published.map}
+        own |= {f"precision_clipped@{k}": precision for k, precision in published.mean_precision.items()}
+        assert one["metrics"] == one["metrics"] | {name: pytest.approx(value) for name, value in own.items()}
+        assert {name: rows[setup, name] for name in own} == pytest.approx(own)
+        [line] = [line for line in said.splitlines() if f"cosine, {setup} " in line]
+        assert re.findall(r"(\d\.\d{3}) \[", line) == [f"{value:.3f}" for value in own.values()]
+    page = (tmp_path / "found.report").read_text()
+    assert re.findall(r"<th>(\w+@?\d*)</th>", page)[2:6] == list(revisited.REPORTED["easy"])
+
+
+def test_report_of_queries_that_ask_for_nothing_is_written(mean_colour, db, tmp_path):
+    for name, colour in {"red": (250, 0, 0), "blue": (0, 0, 250)}.items():
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 30), colour).save(tmp_path / "classes" / name / "0.png")
+    evaluate("--classes", tmp_path / "classes", "--report", tmp_path / "report.html")
+    assert "one picture, so that nothing is relevant to it" in (tmp_path / "report.html").read_text()
 
 
 def test_gallery_by_its_collections_comes_to_the_same(classes, colour_encoder, flat, user, tmp_path):
@@ -212,8 +299,35 @@ def test_pictures_are_looked_for_by_what_became_of_them(classes, mean_colour, db
     assert {one["tried"] for one in found} == {6}
     assert [told[key] for key in told if "flip" in key[0]] == [1, 1]  # a flip changes no mean colour
     assert [told[key] for key in told if key[0] == "greyscale"] < [0.5]
+    assert "mean-colour, found again when altered:" in said
     assert "recall@1 1.000 of 6" in said
     assert "found again when altered" in (tmp_path / "r.html").read_text()
+
+
+def test_unreadable_picture_whose_name_is_no_text_is_told_to_a_terminal(classes, mean_colour, db):
+    (classes / "red" / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    call_command("evaluate", "--classes", str(classes), "--encoder", "mean-colour", stdout=terminal)
+    terminal.flush()
+    assert rb"\udcff.png was left out" in terminal.buffer.getvalue()
+
+
+def test_nothing_that_can_be_read_is_said_with_the_reasons(mean_colour, db, tmp_path):
+    for name in ("red", "blue"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "damaged.jpg").write_bytes(b"no picture")
+    with pytest.raises(CommandError, match=r"nothing to evaluate[^$]*damaged.jpg was left out: This is no picture"):
+        evaluate("--classes", tmp_path)
+
+
+def test_median_between_two_ranks_is_told_as_it_is(mean_colour, db, tmp_path):
+    """The dark picture finds its own first, the bright one second."""
+    for part, greys in (("query", (20, 250)), ("database", (20, 190, 210, 230))):
+        (tmp_path / part).mkdir()
+        for grey in greys:
+            Image.new("RGB", (8, 8), (grey, 64, 64)).save(tmp_path / part / f"{grey}.png")
+    (tmp_path / "ground_truth.csv").write_text("query,relevant\n20.png,20.png\n250.png,210.png\n")
+    assert "1.5 [" in evaluate("--folder", tmp_path)
 
 
 def test_unreadable_picture_is_named_and_the_others_are_evaluated(classes, mean_colour, db):
@@ -238,6 +352,7 @@ def test_ground_truth_with_a_malformed_line_is_refused_by_its_number(tmp_path, m
         (["--classes", "nowhere"], "nowhere"),
         (["--labels", "collection"], "Nothing is embedded by 'mean-colour'"),
         (["--labels", "tag", "--json", "nowhere/found.json"], "not a folder"),
+        (["--labels", "tag", "--json", "."], "is a folder"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said(mean_colour, db, arguments, says):

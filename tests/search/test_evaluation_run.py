@@ -1,13 +1,15 @@
 """Rankings worked by hand, in two dimensions: items lie on a circle, at so many degrees from the query at 0."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from search.evaluation.problems import Problem, Query
 from search.evaluation.revisited import Judged
-from search.evaluation.run import evaluate
-from search.metrics import COSINE, L1
+from search.evaluation.run import RECALL_RANKS, By, Found, evaluate, outcome
+from search.metrics import COSINE, INNER_PRODUCT, L1, L2
 
 
 def at(*degrees):
@@ -64,6 +66,15 @@ def test_ties_do_not_depend_on_the_order_of_the_database():
     assert len({one.summary.overall["map"] for one in found}) == 1
 
 
+@pytest.mark.parametrize("metric", [COSINE, L2, INNER_PRODUCT])
+def test_equal_distances_are_equal_whatever_a_product_makes_of_their_last_bits(metric):
+    """Here the second differs by one: the root of what is nearly 0 makes 0.0003 of that."""
+    vectors = np.array([[1, 0], [np.nextafter(np.float32(1), 0), 0], [0, 1]], np.float32)
+    asked = replace(problem({"b": 0, "a": 0, "c": 90}, [query({"b"})]), vectors=vectors)
+    [outcome] = evaluate(asked, "toy", metric=metric)
+    assert [hit.name for hit in outcome.answered[0].hits] == ["a", "b", "c"]
+
+
 def test_each_protocol_has_an_outcome_of_its_own():
     both = {"easy": Judged(frozenset({"a"}), frozenset()), "hard": Judged(frozenset({"b"}), frozenset({"a"}))}
     asked = [Query("query", at(0)[0], lambda: both)]
@@ -100,6 +111,30 @@ def test_classes_are_summed_up_apart():
     assert {name: values["precision@1"] for name, values in outcome.summary.classes.items()} == {"left": 1, "right": 0}
     assert outcome.summary.overall["precision@1"] == 0.5
     assert 0 <= outcome.intervals["precision@1"].low <= 0.5 <= outcome.intervals["precision@1"].high <= 1
+
+
+def test_query_without_a_label_is_of_no_class():
+    [made] = evaluate(problem({"a": 10, "b": 20}, [query({"a"}), query({"b"}, name="two", label="right")]), "toy")
+    assert list(made.summary.classes) == ["right"]
+    assert made.summary.overall["precision@1"] == 0.5
+
+
+def test_recall_of_an_index_is_told_as_deep_as_it_surely_goes():
+    """Of five hits one is the query itself: what the other five places hold is not known."""
+    places = {f"item {number}": number for number in range(8)}
+    asked = query(set(places) - {"item 0"}, {"item 0"})
+    found = Found(asked, np.arange(5), np.zeros(5, np.float32))
+    made = outcome(problem(places, [asked]), By("toy", index="ivfflat", depth=5), "plain", [found])
+    assert RECALL_RANKS[:3] == (1, 2, 5)
+    assert made.recalls[:2] == pytest.approx([1 / 7, 2 / 7])
+    assert np.isnan(made.recalls[2:]).all()
+
+
+def test_no_query_that_asks_for_anything_has_no_curve():
+    [made] = evaluate(problem({"a": 10}, [query(())]), "toy")
+    recall, precision = made.precision_recall
+    assert recall.shape == precision.shape
+    assert np.isnan([*precision, *made.recalls]).all()
 
 
 @pytest.mark.parametrize(("places", "queries"), [({}, [query({"a"})]), ({"a": 1}, [])])

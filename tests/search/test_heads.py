@@ -64,7 +64,8 @@ def test_projected_vectors_are_of_unit_length_and_of_the_size_asked_for():
     np.testing.assert_allclose(np.linalg.norm(projected, axis=1), 1, atol=1e-6)
 
 
-def test_one_label_is_nothing_to_tell_apart():
-    made, labels = labelled(classes=1)
+@pytest.mark.parametrize("classes", [0, 1])
+def test_one_label_is_nothing_to_tell_apart(classes):
+    made, labels = (of[: 20 * classes] for of in labelled(classes=1))
     with pytest.raises(ValueError, match="Two labels"):
         heads.fit(made, labels)

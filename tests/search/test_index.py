@@ -2,12 +2,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import StringIO
 from threading import Event
 
 import numpy as np
 import pytest
 from django.conf import settings as project
 from django.core.files.base import ContentFile
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.utils import timezone
 
@@ -729,3 +731,56 @@ def test_searches_go_on_exactly_where_a_build_is_of_an_older_make(row, filled):
 def test_number_of_lists_fits_the_rows():
     rows = (50, 1000, 1400, 13_503, 1_000_000, 4_000_000)
     assert [kinds.get("ivfflat").parameters(n, 768)["lists"] for n in rows] == [1, 20, 28, 116, 1000, 2000]
+
+
+# --- beside what serves ---------------------------------------------------------------------------------------
+
+
+def test_index_kept_beside_is_searched_by_who_asks_for_it_alone_and_gets_what_is_new(row, filled, user):
+    _, made = filled
+    serving_build = index.build(row)
+    kept = index.keep_beside(row, "pca")
+    assert IndexBuild.objects.serving(row) == serving_build
+    assert not Measurement.objects.filter(build=kept, purpose="check").exists()
+
+    at = serving.Serving(row, kept, has_rules=False)
+    answer = query.find_similar(made[7], row, Wanted(k=10), at=at)
+    assert (answer.search.index, query.find_similar(made[7], row).search.index) == ("pca", "ivfflat")
+    [new] = filled_with(random_vectors(1, DIMENSIONS, seed=5, elsewhere=9), row, user)
+    vector = stored.of([new.pk], row)[new.pk]
+    assert query.find_similar(vector, row, at=at).results[0].asset == new
+
+
+def test_index_kept_beside_goes_when_it_is_dropped_or_one_of_its_kind_is_kept(row, filled):
+    index.build(row)
+    first, second = index.keep_beside(row, "hnsw"), index.keep_beside(row, "hnsw")
+    assert [build.pk for build in index.beside(row)] == [second.pk]
+    assert not any(str(first.pk) in name for name in vector_indexes())
+    index.tidy()
+    assert any(str(second.pk) in name for name in vector_indexes())
+
+    assert index.drop_beside(row, "pca") == 0
+    assert index.drop_beside(row, "hnsw") == 1
+    assert len(vector_indexes()) == 1
+    assert index.drop_beside(row) == 0
+
+
+def test_building_what_serves_anew_leaves_what_is_kept_beside(row, filled):
+    index.build(row)
+    kept = index.keep_beside(row, "hnsw")
+    index.build(row, kind="pca")
+    assert index.beside(row).get() == kept
+    assert any(str(kept.pk) in name for name in vector_indexes())
+
+
+def test_command_keeps_an_index_beside_and_drops_it(row, filled):
+    told = StringIO()
+    call_command("build_index", kind="hnsw", beside=True, stdout=told)
+    assert "kept to compare" in told.getvalue()
+    assert index.beside(row).get().kind == "hnsw"
+    assert row.index_kind == ""
+    call_command("build_index", kind="hnsw", drop=True, stdout=told)
+    call_command("build_index", kind="hnsw", drop=True, stdout=told)
+    assert told.getvalue().endswith("hnsw is dropped.\nNo hnsw was kept beside.\n")
+    with pytest.raises(CommandError, match="Exact search needs none"):
+        call_command("build_index", kind="exact", beside=True)

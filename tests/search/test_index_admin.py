@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from django_q.models import OrmQ
 
-from search import charts
+from search import charts, index, tasks
 from search.admin import measurements
 from search.models import IndexBuild, Measurement
 from tests.project.test_imports import loaded_by
@@ -89,7 +89,37 @@ def test_wanted_kind_is_offered_first(staff_client, serving, settings):
 def test_build_now_queues_a_build_of_the_kind(staff_client, serving):
     assert "A worker builds the index" in said(staff_client.post(BUILD_NOW, {"kind": "itq"}, follow=True))
     task = OrmQ.objects.get().task
-    assert (task["func"], task["args"]) == ("search.tasks.build_index", ("itq",))
+    assert (task["func"], task["args"], task["kwargs"]) == ("search.tasks.build_index", ("itq",), {"beside": False})
+
+
+def test_build_to_compare_is_kept_beside(staff_client, serving, monkeypatch):
+    staff_client.post(BUILD_NOW, {"kind": "itq", "beside": "on"})
+    kept = []
+    monkeypatch.setattr(index, "keep_beside", lambda row, kind: kept.append((row, kind)))
+    task = OrmQ.objects.get().task
+    tasks.build_index(*task["args"], **task["kwargs"])
+    assert kept == [(serving, "itq")]
+
+
+def test_exact_search_is_not_built_to_compare(staff_client, serving):
+    data = {"kind": "exact", "beside": "on"}
+    assert "Exact search needs no index" in said(staff_client.post(BUILD_NOW, data, follow=True))
+    assert not queued()
+
+
+def test_what_is_kept_to_compare_is_dropped_by_a_worker_and_nothing_else(staff_client, build, serving):
+    kept = make_build(2, serving, state=IndexBuild.State.BESIDE)
+    action = {"action": "drop", "_selected_action": [build.pk, kept.pk]}
+    assert "1 no longer kept" in said(staff_client.post(BUILDS, action, follow=True))
+    assert queued() == ["search.index.tidy"]
+    assert [*IndexBuild.objects.order_by("pk").values_list("state", flat=True)] == ["ready", "replaced"]
+    assert "None of these" in said(staff_client.post(BUILDS, action, follow=True))
+
+
+def test_only_who_may_build_may_drop(clerk_client, serving):
+    kept = make_build(2, serving, state=IndexBuild.State.BESIDE)
+    clerk_client.post(BUILDS, {"action": "drop", "_selected_action": [kept.pk]})
+    assert IndexBuild.objects.beside().get() == kept
 
 
 @pytest.mark.parametrize("data", [{}, {"kind": "nonsense"}])

@@ -31,7 +31,7 @@ def damage(asset):
 
 
 def expire(row):
-    Embedding.objects.filter(encoder=row).update(claimed_until=timezone.now() - timedelta(seconds=1))
+    Embedding.objects.filter(encoder=row).update(claimed_until=timezone.now() - timedelta(hours=1))
 
 
 def test_pending_assets_get_their_own_vectors(colour_encoder, flat):
@@ -189,6 +189,27 @@ def test_batch_that_died_is_retried_one_by_one(colour_encoder, flat, mean_colour
     assert mean_colour.batches == [1, 1, 1]
 
 
+def test_batches_stored_in_one_transaction_get_their_own_vectors(colour_encoder, flat):
+    """What the first left on its way would be taken for the second's."""
+    first, second, third = flat(*RED), flat(*GREEN), flat(*BLUE)
+    pipeline.claim([first.pk, second.pk, third.pk], colour_encoder)
+    with transaction.atomic():
+        assert pipeline.store(colour_encoder, {first.pk: expected(RED), third.pk: expected(RED)}) == 2
+        assert pipeline.store(colour_encoder, {second.pk: expected(GREEN), third.pk: expected(BLUE)}) == 2
+    for asset, rgb in ((first, RED), (second, GREEN), (third, BLUE)):
+        np.testing.assert_allclose(vector_of(asset, colour_encoder), expected(rgb), atol=0.002)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failed_store_leaves_nothing_to_the_next(colour_encoder, flat):
+    first, second = flat(*RED), flat(*GREEN)
+    pipeline.claim([first.pk, second.pk], colour_encoder)
+    with pytest.raises(IntegrityError):
+        pipeline.store(colour_encoder, {first.pk: expected(RED), second.pk: np.zeros(4, np.float32)})
+    assert pipeline.store(colour_encoder, {second.pk: expected(GREEN)}) == 1
+    assert Embedding.objects.get(asset=first).vector is None
+
+
 def test_asset_deleted_while_it_is_embedded_leaves_nothing(colour_encoder, flat):
     asset = flat(*RED)
     pipeline.claim([asset.pk], colour_encoder)
@@ -248,6 +269,38 @@ def test_claim_is_renewed_for_a_batch_that_waited(colour_encoder, flat):
     expire(colour_encoder)
     pipeline.renew([asset.pk], colour_encoder)
     assert pipeline.claim([asset.pk], colour_encoder) == []
+
+
+def test_batches_are_full_whatever_lies_between(colour_encoder, flat, mean_colour, monkeypatch):
+    monkeypatch.setattr(pipeline, "_PAGE", 3)
+    assets = [flat(20 * i, 99, 0) for i in range(12)]
+    pipeline.embed([asset.pk for asset in assets[:5] + assets[7:9]], colour_encoder)
+    mean_colour.batches.clear()
+    assert pipeline.embed_pending(colour_encoder).ready == 5
+    assert mean_colour.batches == [4, 1]
+
+
+_EMBEDDED_ALL = """
+    INSERT INTO search_embedding (asset_id, encoder_id, attempts, claimed_until, error, vector)
+    SELECT id, %s, 1, now(), '', '[1,0,0,0]' FROM gallery_asset
+"""
+
+
+def test_new_encoder_that_statistics_do_not_know_yet_is_filled_as_fast(colour_encoder, flat, user):
+    """They promise no rows; what a join by that does to find a batch, or to count, takes ten seconds and more."""
+    other = Encoder.objects.create(name="other", revision="1", dimensions=4, preprocessing=1)
+    Asset.objects.bulk_create(
+        Asset(owner=user, sha256=f"{number:064x}", width=1, height=1, size_bytes=1) for number in range(15_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_EMBEDDED_ALL, [colour_encoder.pk])
+        cursor.execute("ANALYZE gallery_asset, search_embedding")
+        cursor.execute(_EMBEDDED_ALL, [other.pk])
+        pending = flat(*RED).pk
+        cursor.execute("SET LOCAL statement_timeout = '3s'")
+        assert pipeline.pending_count(other) == 1
+        assert list(pipeline._claims(other, 4)) == [[pending]]
+        assert pipeline.store(other, {pending: expected(RED)}) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -112,6 +112,13 @@ def test_scores_equal_a_walk_along_the_list(kinds, missed, setup):
         assert precision == pytest.approx(walked_precision(order, judged, k), abs=EXACTLY)
 
 
+def test_precisions_of_every_query_come_to_those_of_the_protocol():
+    rankings = [revisited.ranking(ORDER, SETUPS["hard"]), revisited.ranking(OTHER_ORDER, OTHER_SETUPS["hard"])]
+    made = revisited.clipped_precisions(rankings)
+    assert made.keys() == {"precision_clipped@1", "precision_clipped@5", "precision_clipped@10"}
+    assert made["precision_clipped@5"] == pytest.approx([1 / 2, np.nan], nan_ok=True)
+
+
 # --- edges --------------------------------------------------------------------------------------------------------
 
 

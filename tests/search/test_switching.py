@@ -295,6 +295,28 @@ def test_uploads_come_between_the_slices_of_an_encoder_that_fills(next_one, colo
     assert embedded(row) == 13
 
 
+def test_slice_goes_on_where_the_last_ended_and_the_fill_returns_to_what_is_left_behind(next_one, flat, slow):
+    made, row = next_one
+    slow(made)
+    assets = [flat(10 * red, 99, 0) for red in range(16)]
+    lost, again = assets[0], assets[1]
+    tasks.embed_pending()
+    tasks.embed_pending()
+    before = embedded(row)
+    assert 2 < before < 10
+    pipeline.retry([lost.pk, again.pk], row)
+    pipeline.claim([lost.pk], row)
+    Embedding.objects.filter(vector=None).update(claimed_until=timezone.now() - timedelta(hours=1))
+    tasks.embed_pending()
+    assert embedded(row) > before - 2
+    assert not row.embeddings.embedded().filter(asset__in=[lost, again]).exists()
+    flat(0, 0, 200)
+    run_queued()
+    tasks.sweep()
+    assert embedded(row) == 17
+    assert len(made.encoded) == 17 + 2
+
+
 def test_paused_encoder_is_left_alone_within_a_slice_and_goes_on_where_it_stopped(next_one, flat, slow):
     made, row = next_one
     slow(made)

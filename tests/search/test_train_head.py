@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from gallery.models import Asset, Collection
-from search import pipeline, query, switching
+from search import heads, pipeline, query, switching
 from search.models import Embedding, Encoder, Head
 from search.switching import CannotSwitch
 from tests.search.test_heads import labelled
@@ -138,12 +138,46 @@ def test_head_is_evaluated_on_a_folder_too(colour_encoder, mean_colour, tmp_path
     assert "1.000 [1.000, 1.000]" in out.getvalue()
 
 
-def test_second_head_of_a_name_is_told_by_its_number(base, collected):
+def test_each_head_has_a_name_of_its_own_and_takes_nothing_from_those_before(base, collected):
     train()
-    said = train("--seed", "1")
-    second = Encoder.objects.filter(name="encoder-32~collection").latest("pk")
-    assert f"manage.py activate {second.pk}" in said
-    assert switching.find(str(second.pk)) == second
+    first = switching.find("encoder-32~collection")
+    first.activate()
+    said = train("--encoder", "encoder-32", "--seed", "1")
+    second = switching.find("encoder-32~collection-2")
+    assert second.head.projection.tolist() != first.head.projection.tolist()
+    assert "manage.py activate encoder-32~collection-2" in said
+    assert "Also kept, learned from the same: encoder-32~collection." in said
+    for row in (first, second):
+        assert Embedding.objects.filter(encoder=row).embedded().count() == 120
+    first.refresh_from_db()
+    assert first.is_active
+
+
+def test_same_head_again_is_the_one_there_is(base, collected):
+    train()
+    said = train()
+    assert Encoder.objects.filter(name__startswith="encoder-32~").count() == 1
+    assert "manage.py activate encoder-32~collection\n" in said
+    assert "Also kept" not in said
+
+
+def test_same_head_again_is_refused_while_the_one_there_is_is_being_retired(base, collected):
+    train()
+    Encoder.objects.filter(name="encoder-32~collection").update(work=Encoder.Work.RETIRE)
+    with pytest.raises(CommandError, match="encoder-32~collection is being retired"):
+        train()
+
+
+def test_base_that_is_gone_meanwhile_is_said(base, collected, monkeypatch):
+    fit = heads.fit
+
+    def fit_while_it_is_deleted(*args, **options):
+        Encoder.objects.filter(pk=base.pk).delete()
+        return fit(*args, **options)
+
+    monkeypatch.setattr("search.heads.fit", fit_while_it_is_deleted)
+    with pytest.raises(CommandError, match="encoder-32 is being retired"):
+        train()
 
 
 def test_asset_that_the_base_has_no_vector_of_is_left_to_workers(base, collected, flat):

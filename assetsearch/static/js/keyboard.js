@@ -4,7 +4,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 // A step sideways stays in its row rather than jumping to what is nearer in the next.
 const ACROSS = 4;
 
-export const isTyping = (target) => Boolean(target.closest("input, select, textarea, [contenteditable]"));
+const TYPED_INTO = "input:not([type=checkbox], [type=radio], [type=file]), select, textarea, [contenteditable]";
+
+export const isTyping = (target) => Boolean(target.closest(TYPED_INTO));
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;

@@ -24,11 +24,7 @@ from search.metrics import COSINE, METRICS
 from search.models import Encoder, Evaluation
 from search.switching import CannotSwitch
 
-#: What the terminal shows of the measures.
-_TOLD = ("precision@1", "precision@10", "recall@10", "map", "map@10", "ndcg@10", "median_rank")
 _HEADER = "by".ljust(44)
-
-
 #: A file's name may hold bytes that are no letters.
 _ODD_LETTERS = "backslashreplace"
 
@@ -92,6 +88,8 @@ class Command(BaseCommand):
         for path in filter(None, (options["json"], options["csv"], options["report"])):
             if not path.parent.is_dir():
                 raise CommandError(f"{path.parent} is not a folder to write into.")
+            if path.is_dir():
+                raise CommandError(f"{path} is a folder, where a file is to be written.")
         used = [self._used(name, options) for name in options["encoder"] or [None]]
         evaluated = list(self._evaluated(used, options))
         outcomes = [outcome for _, several in evaluated for outcome in several]
@@ -99,7 +97,7 @@ class Command(BaseCommand):
         self._keep(outcomes)
         found_again = self._found_again(used, evaluated) if options["robustness"] else {}
         if options["json"]:
-            _write(options["json"], json.dumps(report.as_json(outcomes, found_again), indent=1))
+            _write(options["json"], json.dumps(report.as_json(evaluated, found_again), indent=1))
         if options["csv"]:
             with options["csv"].open("w", encoding="utf-8", errors=_ODD_LETTERS, newline="") as file:
                 csv.writer(file).writerows(report.as_rows(outcomes))
@@ -139,7 +137,7 @@ class Command(BaseCommand):
                     for found in run.evaluate(problem, one.name, revision=one.revision, metric=metric)
                 ]
             except ValueError as error:
-                raise CommandError(str(error)) from None
+                raise CommandError("\n".join([str(error), *problem.notes])) from None
             yield (
                 problem,
                 outcomes + [found for kind in options["kind"] for found in self._by_index(problem, one, kind)],
@@ -188,8 +186,9 @@ class Command(BaseCommand):
                 dict(zip(problem.names, problem.vectors, strict=True)),
                 progress=bar.update,
             )
+        self.stdout.write(f"{used.name}, found again when altered:")
         for one in recalls:
-            self.stdout.write(f"{one.kind:24} {one.strength:16} recall@1 {one.at_1:.3f} of {one.tried}")
+            self.stdout.write(f"  {one.kind:24} {one.strength:16} recall@1 {one.at_1:.3f} of {one.tried}")
         return recalls
 
     def _embedded(self, task: Task, used: Used) -> Problem:
@@ -197,23 +196,28 @@ class Command(BaseCommand):
             return problems.of_task(task, used.known_encoder, progress=bar.update)
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        first = outcomes[0]
-        self.stdout.write(f"{first.problem}: {len(first.answered)} queries among {first.database} pictures")
+        first, told = outcomes[0], report.brief(outcomes)
+        self.stdout.write(_text(f"{first.problem}: {len(first.answered)} queries among {first.database} pictures"))
         for note in dict.fromkeys(note for outcome in outcomes for note in outcome.notes):
-            self.stdout.write(f"  {note}")
-        self.stdout.write(_HEADER + "".join(f"{name:>22}" for name in _TOLD))
+            self.stdout.write(_text(f"  {note}"))
+        self.stdout.write(_HEADER + "".join(f"{name:>22}" for name in told))
         for outcome in outcomes:
             name = f"{outcome.by}, {outcome.protocol}"
-            self.stdout.write(f"{name:44}" + "".join(f"{_figure(outcome, measure):>22}" for measure in _TOLD))
-        for told in report.comparisons(outcomes):
-            self.stdout.write(told)
+            self.stdout.write(f"{name:44}" + "".join(f"{_figure(outcome, measure):>22}" for measure in told))
+        for line in report.comparisons(outcomes):
+            self.stdout.write(line)
 
 
 def _figure(outcome: Outcome, measure: str) -> str:
-    interval, places = outcome.intervals.get(measure), 0 if measure == "median_rank" else 3
+    interval, places = outcome.intervals.get(measure), report.decimals(measure)
     if interval is None:
         return "-"  # an index does not rank all there is
     return f"{interval.estimate:.{places}f} [{interval.low:.{places}f}, {interval.high:.{places}f}]"
+
+
+def _text(named: str) -> str:
+    """What a terminal takes."""
+    return named.encode("utf-8", _ODD_LETTERS).decode()
 
 
 def _write(path: Path, text: str) -> None:

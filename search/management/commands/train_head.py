@@ -1,5 +1,6 @@
 import hashlib
 from argparse import ArgumentParser
+from itertools import chain, count
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -10,7 +11,7 @@ from search import heads, pipeline, stored, switching, tasks
 from search.evaluation import problems, trial
 from search.evaluation.run import Outcome
 from search.evaluation.trial import Trial
-from search.models import HEAD_SIGN, Encoder, Head
+from search.models import HEAD_SIGN, Encoder, EncoderQuerySet, Head
 from search.switching import CannotSwitch
 
 _TOLD = ("precision@1", "precision@10", "map", "map@10")
@@ -41,13 +42,14 @@ class Command(BaseCommand):
             return
         try:
             made = _keep(row, tried, options)
+            self._project(row, made)
+            switching.fill(made)  # what the base has no vector of, and what comes
         except CannotSwitch as error:
             raise CommandError(str(error)) from None
-        self._project(row, made)
-        switching.fill(made)  # what the base has no vector of, and what comes
         tasks.queue_pending()
         named = switching.called(made)
         self.stdout.write(self.style.SUCCESS(f"Kept as {made}. To let it serve: manage.py activate {named}"))
+        self._tell_of_others(row, made, options["labels"])
 
     def _row(self, name: str | None) -> Encoder:
         try:
@@ -76,6 +78,15 @@ class Command(BaseCommand):
         gain = tried.gain
         self.stdout.write(f"  {trial.DECIDES} {gain.difference:+.3f}, p = {gain.p_value:.4f} over {gain.pairs} queries")
 
+    def _tell_of_others(self, base: Encoder, made: Encoder, labels: str) -> None:
+        """Which is better, nobody can tell from this trial: they may be fitted to what this one was tried on."""
+        others = _learned(base, labels).exclude(pk=made.pk).exclude(work=Encoder.Work.RETIRE)
+        if named := ", ".join(switching.called(other) for other in others.order_by("pk")):
+            self.stdout.write(
+                f"Also kept, learned from the same: {named}. Each takes room, and time with every upload. To delete "
+                "one: manage.py retire NAME"
+            )
+
     def _project(self, base: Encoder, made: Encoder) -> None:
         """What the base has vectors of needs no picture decoded again."""
         matrix = made.head.projection
@@ -95,14 +106,18 @@ def _figure(outcome: Outcome, name: str) -> str:
 
 
 def _keep(base: Encoder, tried: Trial, options: dict[str, Any]) -> Encoder:
-    """Raises CannotSwitch where the base is being retired."""
+    """A new encoder, or the one that has this very head. Raises CannotSwitch where the base is being retired."""
     matrix = tried.matrix.tobytes()
+    revision = hashlib.sha256(matrix).hexdigest()[:40]
     with transaction.atomic():
-        if Encoder.objects.select_for_update().get(pk=base.pk).work == Encoder.Work.RETIRE:
+        # one at a time, so that no two take the same name
+        locked = Encoder.objects.select_for_update().filter(pk=base.pk).first()
+        if locked is None or locked.work == Encoder.Work.RETIRE:
             raise CannotSwitch(f"{base} is being retired.")
-        made, _ = Encoder.objects.get_or_create(
-            name=f"{base.name}{HEAD_SIGN}{options['labels']}",
-            revision=hashlib.sha256(matrix).hexdigest()[:40],
+        same = _learned(base, options["labels"]).filter(revision=revision).first()
+        made = same or Encoder.objects.create(
+            name=_free_name(base, options["labels"]),
+            revision=revision,
             dimensions=tried.matrix.shape[1],
             preprocessing=base.preprocessing,
         )
@@ -115,3 +130,14 @@ def _keep(base: Encoder, tried: Trial, options: dict[str, Any]) -> Encoder:
         }
         Head.objects.update_or_create(encoder=made, defaults={"base": base, "matrix": matrix, "learned": learned})
     return made
+
+
+def _learned(base: Encoder, labels: str) -> EncoderQuerySet:
+    return Encoder.objects.filter(head__base=base, head__learned__labels=labels)
+
+
+def _free_name(base: Encoder, labels: str) -> str:
+    """With a number where another has the name: of two with one name, commands ask for the row's number."""
+    first = f"{base.name}{HEAD_SIGN}{labels}"
+    taken = set(Encoder.objects.filter(name__startswith=first).values_list("name", flat=True))
+    return next(name for name in chain([first], (f"{first}-{number}" for number in count(2))) if name not in taken)
