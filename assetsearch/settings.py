@@ -1,5 +1,6 @@
 """Settings. Everything that differs between installations is read from the environment by `env`."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,18 @@ DECODE_PROCESSES = env.integer(
 )
 DECODE_TIMEOUT_S = 20  # the largest picture allowed takes 4 s on a slow core
 DECODE_MEMORY_BYTES = 2 * 1024**3  # address space of a decoder: four bytes a pixel, three copies, and Python
+try:
+    FETCH_ALLOWED_NETWORKS = [
+        ip_network(network)
+        for network in env.words(
+            "FETCH_ALLOWED_NETWORKS",
+            [],
+            "Networks besides the internet that pictures may be fetched from by URL, e.g. `10.1.0.0/16`.",
+        )
+    ]
+except ValueError as error:
+    raise ImproperlyConfigured(f"FETCH_ALLOWED_NETWORKS does not fit: {error}") from None
+FETCH_TIMEOUT_S = 30  # for all of it: finding the server, redirects, and the largest upload at 50 Mbit/s
 
 # --- search -----------------------------------------------------------------------------------------------------
 

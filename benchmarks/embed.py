@@ -1,6 +1,6 @@
 """How fast pictures become vectors: as tutorials have it, by the encoder alone, and by the whole pipeline.
 
-    .venv/bin/python benchmarks/embed.py --photos DIR [--device cpu|cuda] [--encoder NAME] [--json FILE] [--memory N]
+    .venv/bin/python benchmarks/embed.py [--photos DIR] [--device cpu|cuda] [--encoder NAME] [--json FILE] [--memory N]
 
 For each encoder, in one run, several rounds of each in turn (the medians count):
   one-at-a-time  a JPEG file opened, prepared and encoded after the other, float32, no batches: the tutorials' way
@@ -41,7 +41,7 @@ _CLAIMED = 120
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--photos", type=Path, help="folder of photographs; default: pictures drawn for this")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--encoder", action="append", choices=COUNTS, help="default: each of them")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: what the product would choose")
@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     _check_device(options.device)
     call_command("migrate", verbosity=0)
     names = options.encoder or list(COUNTS)
-    _store(options.photos, max(COUNTS[name] for name in names))
+    count = max(COUNTS[name] for name in names)
+    _store(options.photos or _drawn(count), count)
     results = []
     for name in names:
         results += measure(name, options.device, options.dtype)
@@ -208,6 +209,25 @@ def _copies(count: int) -> None:
         for number, one in missing
     )  # fmt: skip
     Asset.objects.bulk_create(copies, batch_size=1000)
+
+
+def _drawn(count: int) -> Path:
+    """A folder of JPEG files that are about as hard to decode as photographs of 640 x 480 pixels."""
+    import numpy as np
+    from django.conf import settings
+    from PIL import Image
+
+    folder = settings.DATA_DIR / "drawn"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(count):
+        shapes = Image.fromarray(random.integers(0, 256, (9, 12, 3), np.uint8)).resize(
+            (640, 480), Image.Resampling.BICUBIC
+        )
+        grain = random.normal(0, 6, (480, 640, 1))
+        drawn = np.clip(np.asarray(shapes) + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(drawn).save(folder / f"{number:04}.jpg", quality=85)
+    return folder
 
 
 def _store(photos: Path, count: int) -> None:

@@ -24,6 +24,8 @@ admin.site.site_header = admin.site.site_title = "AssetSearch"
 
 #: Side of the square that a picture is shown in.
 _TILE_PX, _PREVIEW_PX = 72, 480
+#: Fields that hold what the file says of itself.
+_SAID = ["caption", "keyword_list", "camera", "lens", "taken", "latitude", "longitude"]
 #: The confirmation names and sends back every asset, and a form may have 1,000 fields.
 _MOST_DELETED = 500
 
@@ -75,10 +77,10 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     raw_id_fields = ["owner"]
     fields = [
         "large", "title", "collection", "tags", "owner", "status", "error", "filename", "format",
-        "dimensions", "size", "sha256", "created",
+        "dimensions", "size", "sha256", "created", *_SAID,
     ]  # fmt: skip
     readonly_fields = [
-        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created",
+        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created", *_SAID,
     ]  # fmt: skip
 
     @admin.display(description="")
@@ -104,6 +106,10 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     @admin.display(description="tags")
     def tag_names(self, asset: Asset) -> str:
         return ", ".join(tag.name for tag in asset.tags.all())
+
+    @admin.display(description="keywords")
+    def keyword_list(self, asset: Asset) -> str:
+        return ", ".join(asset.keywords)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A picture comes in through store_upload alone; the list links to the page that does that."""

@@ -55,6 +55,13 @@ class Urls(serializers.Serializer[Asset]):
     similar = serializers.URLField()
 
 
+class Location(serializers.Serializer[Asset]):
+    """In degrees, WGS 84. Told to the asset's owner and to staff; null for all others."""
+
+    latitude = serializers.FloatField()
+    longitude = serializers.FloatField()
+
+
 #: What answers at the URLs of an asset.
 _VIEWS = {
     "original": "api:asset-download",
@@ -65,34 +72,50 @@ _VIEWS = {
 #: The largest there may be; nothing else in a URL looks like it.
 _ANY_ID = 2**63 - 1
 #: Fields that are answered as they are.
-_PLAIN = ("id", "title", "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes")
-_created = serializers.DateTimeField()
+_PLAIN = (
+    "id", "title", "filename", "status", "error", "sha256", "format", "mismatch", "width", "height", "size_bytes",
+    "caption", "keywords", "camera", "lens",
+)  # fmt: skip
+_time = serializers.DateTimeField()
 
 
 class AssetSerializer(serializers.ModelSerializer[Asset]):
     collection = serializers.PrimaryKeyRelatedField(queryset=Collection.objects.all(), required=False, allow_null=True)
     tags = TagNames(required=False)
+    mismatch = serializers.CharField(
+        read_only=True, help_text="Says so where the file is named for another kind of content than it has."
+    )
+    location = serializers.SerializerMethodField()
     urls = serializers.SerializerMethodField()
 
     class Meta:
         model = Asset
         fields = [
-            "id", "title", "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes",
-            "created", "collection", "tags", "urls",
+            "id", "title", "filename", "status", "error", "sha256", "format", "mismatch", "width", "height",
+            "size_bytes", "caption", "keywords", "camera", "lens", "taken", "location", "created", "collection", "tags",
+            "urls",
         ]  # fmt: skip
         read_only_fields = [
-            "filename", "status", "error", "sha256", "format", "width", "height", "size_bytes", "created",
+            "filename", "status", "error", "sha256", "format", "mismatch", "width", "height", "size_bytes", "caption",
+            "keywords", "camera", "lens", "taken", "created",
         ]  # fmt: skip
 
     def to_representation(self, instance: Asset) -> dict[str, Any]:
         """What the fields say. Field by field takes longer for ten assets than to find them."""
         return {
             **{name: getattr(instance, name) for name in _PLAIN},
-            "created": _created.to_representation(instance.created),
+            "taken": instance.taken and _time.to_representation(instance.taken),
+            "location": self.get_location(instance),
+            "created": _time.to_representation(instance.created),
             "collection": instance.collection_id,
             "tags": [tag.name for tag in instance.tag_list],
             "urls": self.get_urls(instance),
         }
+
+    @extend_schema_field(Location(allow_null=True))
+    def get_location(self, asset: Asset) -> dict[str, float] | None:
+        told = asset.location_for(self.context["request"].user)
+        return told and {"latitude": told[0], "longitude": told[1]}
 
     @extend_schema_field(Urls)
     def get_urls(self, asset: Asset) -> dict[str, str]:

@@ -9,12 +9,15 @@ class Code(StrEnum):
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_FRAMES = "too_many_frames"
     UNSUPPORTED_TYPE = "unsupported_type"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
     DECODE_TIMEOUT = "decode_timeout"
     DECODE_MEMORY = "decode_memory"
     STORAGE_FULL = "storage_full"
+    # a URL that leads to no file
+    FETCH_FAILED = "fetch_failed"
     # a request that cannot be answered
     INVALID = "invalid"
     NOT_SIGNED_IN = "not_signed_in"
@@ -30,6 +33,7 @@ class Code(StrEnum):
 _HTTP_STATUS = {
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Code.TOO_MANY_PIXELS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Code.TOO_MANY_FRAMES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Code.UNSUPPORTED_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Code.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
     Code.NOT_SEARCHABLE: HTTPStatus.CONFLICT,

@@ -7,12 +7,15 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
+from gallery import metadata
 from gallery.errors import Code, Refused
+from gallery.metadata import Metadata
 
 #: Format as Pillow names it -> content type served. Formats not listed are never opened.
 CONTENT_TYPES = {
@@ -24,26 +27,38 @@ CONTENT_TYPES = {
     "TIFF": "image/tiff",
     "BMP": "image/bmp",
     "AVIF": "image/avif",
+    "HEIF": "image/heif",
+    "JPEG2000": "image/jp2",
+    "DICOM": "application/dicom",
+}
+_JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
+#: Suffixes that files of a format go by.
+SUFFIXES_OF = {
+    "JPEG": _JPEG_SUFFIXES,
+    "MPO": _JPEG_SUFFIXES | {".mpo"},
+    "PNG": {".png", ".apng"},
+    "WEBP": {".webp"},
+    "GIF": {".gif"},
+    "TIFF": {".tif", ".tiff"},
+    "BMP": {".bmp", ".dib"},
+    "AVIF": {".avif", ".avifs"},
+    "HEIF": {".heic", ".heif", ".hif"},
+    "JPEG2000": {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"},
+    "DICOM": {".dcm", ".dicom"},
 }
 #: What a folder of photographs holds; files of other kinds beside them are no mistake.
-SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".mpo",
-    ".png",
-    ".webp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-}
+SUFFIXES = set().union(*SUFFIXES_OF.values())
 #: Pillow opens an MPO by its JPEG plugin, and knows no plugin of that name.
 _OPENED = [name for name in CONTENT_TYPES if name != "MPO"]
 #: For people, in messages.
-ACCEPTED = "JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF"
+ACCEPTED = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC, JPEG 2000 or DICOM"
+
+#: Of all frames and pages together: some 8 minutes of small animation, or 100 scanned pages. Only the first is decoded
+#: here; whoever opens the original decodes them all.
+MAX_FRAMES_PIXELS = 1_000_000_000
+
+#: Of more, JPEG 2000's finest details are left out: OpenJPEG takes some 40 bytes a pixel.
+_MOST_JPEG_2000_PIXELS = 25_000_000
 
 #: Fills a grid's tile of 256 px on a screen of two pixels a px.
 THUMBNAIL_LONG_EDGE_PX = 512
@@ -61,6 +76,7 @@ class Rendered:
     format: str
     width: int
     height: int
+    metadata: Metadata
     preview: bytes
     thumbnail: bytes
 
@@ -72,6 +88,7 @@ class _Decoded:
     format: str
     width: int
     height: int
+    metadata: Metadata
     rgb: Image.Image
 
 
@@ -82,30 +99,61 @@ def render(path: Path, *, max_pixels: int) -> Rendered:
 
 def render_preview(path: Path, *, max_pixels: int) -> bytes:
     """The preview that `render` makes, to the byte, and nothing else. Raises Refused likewise."""
-    return _refusing(lambda: _to_jpeg(_decode(path, max_pixels).rgb, _PREVIEW_QUALITY))
+    return _refusing(lambda: _to_jpeg(_decode(path, max_pixels, read_metadata=False).rgb, _PREVIEW_QUALITY))
 
 
 def _render(path: Path, max_pixels: int) -> Rendered:
-    original = _decode(path, max_pixels)
+    original = _decode(path, max_pixels, read_metadata=True)
     preview = _to_jpeg(original.rgb, _PREVIEW_QUALITY)
     original.rgb.thumbnail((THUMBNAIL_LONG_EDGE_PX, THUMBNAIL_LONG_EDGE_PX), Image.Resampling.LANCZOS)
     thumbnail = _to_jpeg(original.rgb, _THUMBNAIL_QUALITY)
-    return Rendered(original.format, original.width, original.height, preview, thumbnail)
+    return Rendered(original.format, original.width, original.height, original.metadata, preview, thumbnail)
 
 
-def _decode(path: Path, max_pixels: int) -> _Decoded:
+def _decode(path: Path, max_pixels: int, *, read_metadata: bool) -> _Decoded:
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, below
+    _check_not_empty(path)
     with _open(path) as image:
         _check_pixels(image.width, image.height, max_pixels)
+        _check_frames(image)
         name, (width, height) = image.format or "", _upright_size(image)
-        image.draft(None, _preview_size(image.size))  # a JPEG's data is still read to its end
+        told = metadata.read(image) if read_metadata else Metadata()
+        _scale_while_decoding(image)
         image.load()
+        _check_sums(path, image.format)  # afterwards, since it calls a file damaged that ends early
         ImageOps.exif_transpose(image, in_place=True)
-        upright: Image.Image = image
-        if upright.mode in {"1", "P", "PA"}:  # Pillow resamples these by nearest neighbour, whatever it is told
-            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        upright = _resamplable(image)
         upright.thumbnail((PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return _Decoded(name, width, height, _to_rgb(upright))
+        return _Decoded(name, width, height, told, _to_rgb(upright))
+
+
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise Refused(Code.EMPTY, "The file is empty.")
+
+
+@cache
+def load_decoders() -> None:
+    """Import what decodes. It takes half a second, and reads bytes from outside: processes that decode do it alone."""
+    import pillow_heif
+
+    import gallery.dicom  # noqa: F401 (it registers itself)
+
+    # a thumbnail that comes along shows whatever it likes, and a picture is told by itself
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    Image.init()
+
+
+def _open(path: Path) -> ImageFile.ImageFile:
+    load_decoders()
+    return Image.open(path, formats=_OPENED)
+
+
+def _scale_while_decoding(image: ImageFile.ImageFile) -> None:
+    if image.format == "JPEG2000" and image.width * image.height > _MOST_JPEG_2000_PIXELS:
+        image.reduce = 1  # type: ignore[assignment, method-assign]  # how often to halve it; in other formats a method
+    else:
+        image.draft(None, _preview_size(image.size))  # a JPEG's data is still read to its end
 
 
 def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -127,19 +175,8 @@ def _draft_size(size: tuple[int, int], shorter_side_px: int) -> tuple[int, int]:
     return int(size[0] / scale), int(size[1] / scale)
 
 
-def _open(path: Path) -> ImageFile.ImageFile:
-    if path.stat().st_size == 0:
-        raise Refused(Code.EMPTY, "The file is empty.")
-    return Image.open(path, formats=_OPENED)
-
-
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(ExifTags.Base.Orientation) in {
-        5,
-        6,
-        7,
-        8,
-    }  # by a quarter (EXIF 2.32, 4.6.4 A)
+    turned = image.getexif().get(ExifTags.Base.Orientation) in {5, 6, 7, 8}  # by a quarter (EXIF 2.32, 4.6.4 A)
     return (image.height, image.width) if turned else image.size
 
 
@@ -149,6 +186,44 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
             Code.TOO_MANY_PIXELS,
             f"The picture has {width} x {height} pixels; at most {max_pixels // 1_000_000} megapixels are taken.",
         )
+
+
+def _check_frames(image: ImageFile.ImageFile) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames * image.width * image.height > MAX_FRAMES_PIXELS:
+        raise Refused(
+            Code.TOO_MANY_FRAMES,
+            f"The file has {frames} frames or pages of {image.width} x {image.height} pixels; at most "
+            f"{MAX_FRAMES_PIXELS // 1_000_000} megapixels are taken in all.",
+        )
+
+
+def _check_sums(path: Path, name: str | None) -> None:
+    """Those of a PNG, which Pillow does not read where it decodes. Of no other format does it know any."""
+    if name == "PNG":
+        with _open(path) as image:
+            image.verify()
+
+
+def _resamplable(image: Image.Image) -> Image.Image:
+    """In a mode in which Pillow averages neighbours right.
+
+    Palettes and single bits it resamples by nearest neighbour, whatever it is told; a colour that stands for
+    transparency is found no more once colours are mixed.
+    """
+    if image.mode.startswith("I;16"):
+        image = _high_bytes(image)
+    if image.mode not in {"1", "P", "PA"} and "transparency" not in image.info:
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _high_bytes(image: Image.Image) -> Image.Image:
+    """Sixteen bits as eight. Pillow would clip them instead of scaling."""
+    eight = image.convert("I").point(lambda value: value / 257).convert("L")
+    if "transparency" in eight.info:
+        eight.info["transparency"] //= 257
+    return eight
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -161,9 +236,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow clips wider samples instead of scaling them; the full range is what a viewer shows."""
-    if image.mode.startswith("I;16"):
-        return image.convert("I").point(lambda value: value / 257).convert("L")
+    """Of samples that have no range of their own, from the least to the largest that there is."""
     if image.mode not in {"I", "F"}:
         return image
     low, high = image.getextrema()
@@ -172,18 +245,21 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
+    """By the profile that the picture brings, whose alpha is left as it is."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in {"RGB", "CMYK", "L"}:
+    if not profile or image.mode not in {"RGB", "RGBA", "CMYK", "L", "LA"}:
         return image
     try:
         converted = ImageCms.profileToProfile(
-            image,
+            image.convert("L") if image.mode == "LA" else image,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
+            outputMode="RGBA" if image.mode == "RGBA" else "RGB",
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a broken profile does not make the picture unreadable
+    if converted and image.mode == "LA":
+        converted.putalpha(image.getchannel("A"))
     return converted or image
 
 
@@ -213,6 +289,6 @@ def _refusing(work: Callable[[], T]) -> T:
 
 def _unreadable(error: Exception) -> Refused:
     """Decoders throw anything: ValueError, TypeError, SyntaxError, struct.error and more were measured."""
-    if isinstance(error, OSError) and "truncated" in str(error):
+    if "truncated" in str(error):
         return Refused(Code.TRUNCATED, "The file ends too early; it may have been cut off on its way. Send it again.")
     return Refused(Code.CORRUPT, "The file is damaged and cannot be decoded.")

@@ -1,5 +1,7 @@
 """What an asset is, and how assets are grouped."""
 
+import mimetypes
+import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +18,9 @@ from django.core.validators import MinLengthValidator
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.db.models.functions import Lower, Sign
 from django.urls import reverse
+
+from gallery.images import SUFFIXES, SUFFIXES_OF
+from gallery.metadata import MOST_KEYWORD, MOST_NAME
 
 Viewer = AbstractBaseUser | AnonymousUser
 
@@ -232,6 +237,14 @@ class Asset(models.Model):
     height = models.PositiveIntegerField("height (px)", help_text="Upright.")
     size_bytes = models.PositiveBigIntegerField("size (bytes)")
 
+    caption = models.TextField(blank=True, help_text="Here and below: as the file says.")
+    keywords = ArrayField(models.CharField(max_length=MOST_KEYWORD), default=list, blank=True)
+    camera = models.CharField(max_length=MOST_NAME, blank=True)
+    lens = models.CharField(max_length=MOST_NAME, blank=True)
+    taken = models.DateTimeField(null=True, blank=True, db_index=True)
+    latitude = models.FloatField("latitude (degrees)", null=True, blank=True)
+    longitude = models.FloatField("longitude (degrees)", null=True, blank=True)
+
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     error = models.TextField(blank=True, help_text="Why it cannot be searched.")
 
@@ -262,8 +275,23 @@ class Asset(models.Model):
         """As they were when first asked for."""
         return list(self.tags.all())
 
+    @property
+    def mismatch(self) -> str:
+        """What to know where the file is named for another kind of content than it has; else empty."""
+        suffix = os.path.splitext(self.filename)[1].lower()  # noqa: PTH122 (a page asks it of sixty assets)
+        is_known = suffix in SUFFIXES or suffix in mimetypes.types_map  # what else follows a dot is no claim
+        if not is_known or suffix in SUFFIXES_OF.get(self.format, ()):
+            return ""
+        return f"The file is named {suffix}, but its content is {self.format}."
+
     def get_absolute_url(self) -> str:
         return reverse("gallery:asset", args=[self.pk])
 
     def may_be_edited_by(self, user: Viewer) -> bool:
         return owns_or_manages(user, self.owner_id)
+
+    def location_for(self, user: Viewer) -> tuple[float, float] | None:
+        """Latitude and longitude, for its owner and for staff alone: it may be where somebody lives."""
+        if self.latitude is None or self.longitude is None or not self.may_be_edited_by(user):
+            return None
+        return self.latitude, self.longitude

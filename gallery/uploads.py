@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from gallery import sandbox
 from gallery.errors import Code, Refused
@@ -45,7 +47,7 @@ class Details:
 
 def store_upload(file: File[bytes], owner: User, details: Details | None = None, *, in_bulk: bool = False) -> Stored:
     """Store a picture with its renditions, or find that it is stored. Raises Refused, and then leaves nothing."""
-    with _storage_errors(), spooled(file) as (path, sha256):
+    with storage_errors(), spooled(file) as (path, sha256):
         existing = Asset.objects.visible_to(owner).filter(sha256=sha256).first()
         if existing:
             return Stored(existing, duplicate=True)
@@ -60,7 +62,7 @@ def store_upload(file: File[bytes], owner: User, details: Details | None = None,
 def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
     """The upload as a file of our own, and its SHA-256; gone afterwards. Raises Refused (too_large)."""
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
-        raise _too_large()
+        raise too_large()
     if isinstance(file, TemporaryUploadedFile):  # it is one already, and goes with the request
         yield Path(file.temporary_file_path()), _sha256(file)
         return
@@ -69,7 +71,7 @@ def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
         for chunk in file.chunks(1 << 20):
             size += len(chunk)
             if size > settings.MAX_UPLOAD_BYTES:
-                raise _too_large()
+                raise too_large()
             digest.update(chunk)
             copy.write(chunk)
         copy.flush()
@@ -83,7 +85,7 @@ def _sha256(file: File[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _too_large() -> Refused:
+def too_large() -> Refused:
     return Refused(
         Code.TOO_LARGE,
         f"The file is too large; at most {settings.MAX_UPLOAD_BYTES // 1_000_000} MB are taken.",
@@ -91,14 +93,28 @@ def _too_large() -> Refused:
 
 
 def _unsaved(filename: str, details: Details, rendered: Rendered) -> Asset:
+    told = rendered.metadata
+    latitude, longitude = told.location or (None, None)
     return Asset(
-        title=(details.title.strip() or PurePosixPath(filename).stem)[:300],
+        title=(details.title.strip() or told.title or PurePosixPath(filename).stem)[:300],
         filename=filename,
         collection=details.collection,
         format=rendered.format,
         width=rendered.width,
         height=rendered.height,
+        caption=told.caption,
+        keywords=list(told.keywords),
+        camera=told.camera,
+        lens=told.lens,
+        taken=_with_zone(told.taken),
+        latitude=latitude,
+        longitude=longitude,
     )
+
+
+def _with_zone(taken: datetime | None) -> datetime | None:
+    """By the gallery's zone where the camera told none: it is then shown as the camera's clock had it."""
+    return timezone.make_aware(taken) if taken and timezone.is_naive(taken) else taken
 
 
 def clean_filename(name: str) -> str:
@@ -163,7 +179,7 @@ def remove_files(asset: Asset) -> None:
 
 
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -121,7 +121,12 @@ def states(request: Request) -> HttpResponse:
 @for_readers
 def asset(request: Request, asset_id: int) -> HttpResponse:
     shown, chosen = get_readable_asset(request, asset_id), _chosen(request)
-    context = {"asset": shown, "may_edit": shown.may_be_edited_by(request.user), "carried": chosen.query()}
+    context = {
+        "asset": shown,
+        "may_edit": shown.may_be_edited_by(request.user),
+        "location": shown.location_for(request.user),
+        "carried": chosen.query(),
+    }
     if not is_fragment(request):
         context |= _neighbours(shown, chosen)
     return respond(request, "gallery/asset.html", "gallery/_state.html", context)

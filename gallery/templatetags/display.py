@@ -5,6 +5,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from gallery.images import SUFFIXES
 from gallery.models import Asset
 
 register = template.Library()
@@ -18,6 +19,12 @@ _STEPS = 20
 @register.simple_tag
 def icon(name: str) -> SafeString:
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name)
+
+
+@register.simple_tag
+def accepted_files() -> str:
+    """For a file field. Not every system knows every suffix for one of a picture."""
+    return ",".join(["image/*", *sorted(SUFFIXES)])
 
 
 @register.filter

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -9,6 +10,7 @@ from rest_framework.test import APIClient
 from gallery import uploads
 from gallery.api import AssetSerializer
 from gallery.models import Asset, Collection
+from tests.gallery import dicom_files
 
 ASSETS = "/api/v1/assets/"
 
@@ -66,9 +68,11 @@ def test_guessing_passwords_is_slowed_for_who_is_signed_in_too(api):
 
 def test_asset_is_answered_as_its_fields_say(asset, user, rf):
     shoes = Collection.objects.create(name="Shoes", owner=user)
-    serializer = AssetSerializer(asset(1, collection=shoes, tags=["red"]), context={"request": rf.get("/")})
+    request = rf.get("/")
+    request.user = user
+    serializer = AssetSerializer(asset(1, collection=shoes, tags=["red"]), context={"request": request})
     assert list(serializer.data) == list(serializer.fields)
-    by_hand = {"tags": ["red"], "urls": serializer.get_urls(serializer.instance)}
+    by_hand = {"tags": ["red"], "urls": serializer.get_urls(serializer.instance), "location": None, "taken": None}
     for name, field in serializer.fields.items():
         told = field.get_attribute(serializer.instance)
         told = by_hand[name] if name in by_hand else field.to_representation(told)
@@ -138,6 +142,20 @@ def test_bad_upload_is_refused_with_a_code(api, data, status, code):
     response = api.post(ASSETS, {"file": SimpleUploadedFile("x.jpg", data)}, format="multipart")
     assert_error(response, status, code)
     assert not Asset.objects.exists()
+
+
+def test_content_decides_and_the_answer_says_so(api, picture):
+    body = api.post(ASSETS, {"file": picture(1, name="a.png")}, format="multipart").json()
+    assert (body["format"], body["mismatch"]) == ("JPEG", "The file is named .png, but its content is JPEG.")
+    assert api.get(body["urls"]["original"])["Content-Type"] == "image/jpeg"
+
+
+def test_scan_is_sent_as_a_file_to_keep(api):
+    upload = SimpleUploadedFile("scan.dcm", dicom_files.scan(np.zeros((8, 8), np.uint16)))
+    body = api.post(ASSETS, {"file": upload}, format="multipart").json()
+    response = api.get(body["urls"]["original"])
+    assert response["Content-Type"] == "application/dicom"
+    assert response["Content-Disposition"] == 'attachment; filename="scan.dcm"'
 
 
 def test_upload_over_the_limit_is_refused(api, picture, settings):

@@ -47,3 +47,21 @@ def test_database_knows_letters_beyond_ascii(db):
     with connection.cursor() as cursor:
         cursor.execute("SELECT lower('ÄÖŁ')")
         assert cursor.fetchone() == ("äöł",)
+
+
+@pytest.mark.parametrize(
+    ("filename", "format", "told"),
+    [
+        ("a.jpg", "JPEG", ""),
+        ("a.JPEG", "JPEG", ""),
+        ("a.jpg", "MPO", ""),
+        ("a.heic", "HEIF", ""),
+        ("a", "PNG", ""),
+        ("of 3.5 metres", "PNG", ""),
+        ("a.jpg", "PNG", "The file is named .jpg, but its content is PNG."),
+        ("a.PNG", "DICOM", "The file is named .png, but its content is DICOM."),
+        ("a.html", "GIF", "The file is named .html, but its content is GIF."),
+    ],
+)
+def test_asset_says_where_its_name_and_its_content_disagree(filename, format, told):
+    assert Asset(filename=filename, format=format).mismatch == told

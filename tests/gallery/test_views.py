@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from gallery.models import Asset, Collection, Tag
 from gallery.templatetags.display import percent, ratio_class
+from gallery.uploads import store_upload
 from gallery.views import _PAGE_SIZE
 from search.models import Encoder
 
@@ -190,6 +191,15 @@ def test_asset_shows_its_facts_and_its_neighbours(
     assert shown.sha256 in page
     assert reverse("search:similar", args=[shown.pk]) in page
     assert (response.context["newer"], response.context["older"]) == (newer.pk, older.pk)
+
+
+def test_asset_says_where_its_name_and_its_content_disagree(
+    user_client: Client, user: User, picture: Callable[..., SimpleUploadedFile]
+) -> None:
+    stored = store_upload(picture(1, name="a.png"), user).asset
+
+    assert stored.mismatch
+    assert stored.mismatch in user_client.get(stored.get_absolute_url()).content.decode()
 
 
 def test_asset_turns_among_what_the_filters_show(user_client: Client, asset: Callable[..., Asset]) -> None:

@@ -155,11 +155,13 @@ class TestPrepare:
         assert client.login(username="admin", password="from outside")
         assert "from outside" not in capsys.readouterr().out
 
-    def test_sweep_is_scheduled_once(self, db):
+    def test_sweeps_are_scheduled_once(self, db):
         call_command("prepare")
         call_command("prepare")
-        schedule = Schedule.objects.get()
-        assert (schedule.func, schedule.cluster, schedule.minutes) == ("search.tasks.sweep", "bulk", 1)
+        assert [*Schedule.objects.order_by("name").values_list("func", "cluster", "minutes")] == [
+            ("search.tasks.sweep", "bulk", 1),
+            ("gallery.integrity.sweep", "bulk", 20),
+        ]
 
     def test_built_in_encoder_serves_and_says_why(self, db, unavailable, capsys):
         call_command("prepare")

@@ -14,6 +14,8 @@ from search.encoders import EncoderUnavailable
 from search.models import Encoder
 
 BUILT_IN = "descriptor"
+#: What workers do by themselves, and every how many minutes.
+SCHEDULE = {"sweep": ("search.tasks.sweep", 1), "sweep files": ("gallery.integrity.sweep", 20)}
 
 
 class Command(BaseCommand):
@@ -40,16 +42,9 @@ class Command(BaseCommand):
             self.stdout.write(f"The first user is admin, the password: {password}  (shown this once; keep it)")
 
     def _make_schedule(self) -> None:
-        Schedule.objects.update_or_create(
-            name="sweep",
-            defaults={
-                "func": "search.tasks.sweep",
-                "schedule_type": Schedule.MINUTES,
-                "minutes": 1,
-                "repeats": -1,
-                "cluster": "bulk",
-            },
-        )
+        for name, (func, minutes) in SCHEDULE.items():
+            every = {"schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1}
+            Schedule.objects.update_or_create(name=name, defaults={"func": func, "cluster": "bulk", **every})
 
     def _ready_encoder(self) -> None:
         serving = Encoder.objects.active()

@@ -1,0 +1,158 @@
+"""The one client for URLs that people name. It reaches no machine inside the network that this one stands in.
+
+Connections are made by guard.py alone. httpcore itself knows no proxies, cookies, credentials or decompression.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from functools import cache
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from ssl import SSLContext
+
+import httpcore2
+import httpx2
+from django.conf import settings
+from django.core.files.uploadedfile import TemporaryUploadedFile
+
+from gallery.errors import Code, Refused
+from gallery.ingest.guard import GuardedBackend
+from gallery.uploads import clean_filename, storage_errors, too_large
+
+_SCHEMES = {"http": 80, "https": 443}
+#: Below it are the ports of mail, shells and the like, which an HTTP request could be made to talk to.
+_FIRST_UNPRIVILEGED_PORT = 1024
+_MAX_REDIRECTS = 5
+#: Pictures are wanted as they are; and what is not decompressed cannot grow.
+_HEADERS = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "AssetSearch")]
+_REDIRECTS = {
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+}
+
+
+def fetch(url: str) -> TemporaryUploadedFile:
+    """What is at the URL, as a file that is deleted when closed. Raises Refused."""
+    backend = GuardedBackend(deadline=time.monotonic() + settings.FETCH_TIMEOUT_S)
+    with (
+        _failures(),
+        storage_errors(),
+        httpcore2.ConnectionPool(ssl_context=ssl_context(), network_backend=backend) as pool,
+    ):
+        return _follow(pool, _parse(url))
+
+
+@cache
+def ssl_context() -> SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+def _parse(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
+    try:
+        url = base.join(text) if base else httpx2.URL(text)
+    except (httpx2.InvalidURL, ValueError):
+        raise Refused(Code.INVALID, "This is no URL.") from None
+    if url.scheme not in _SCHEMES:
+        raise Refused(Code.INVALID, "Only URLs that begin with http:// or https:// are fetched.")
+    if not url.host:
+        raise Refused(Code.INVALID, "The URL names no server.")
+    if url.userinfo:
+        raise Refused(Code.INVALID, "URLs with a user name or a password in them are not fetched.")
+    port = url.port if url.port is not None else _SCHEMES[url.scheme]
+    if port not in _SCHEMES.values() and port < _FIRST_UNPRIVILEGED_PORT:
+        raise Refused(Code.INVALID, f"Port {port} is not one that pictures are fetched from.")
+    return url
+
+
+def _follow(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> TemporaryUploadedFile:
+    for _ in range(_MAX_REDIRECTS + 1):
+        # by its parts, as httpx does: parsed a second time, the URL could be taken for another
+        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        with pool.stream("GET", target, headers=[("Host", url.netloc.decode()), *_HEADERS]) as response:
+            location = _header(response, "location")
+            if response.status not in _REDIRECTS or not location:
+                return _spool(response, url)
+        url = _parse(location, url)
+    raise Refused(Code.FETCH_FAILED, f"The URL is redirected more than {_MAX_REDIRECTS} times.")
+
+
+def _header(response: httpcore2.Response, name: str) -> str:
+    value = {key.lower(): value for key, value in response.headers}.get(name.encode(), b"")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _spool(response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFile:
+    _check(response)
+    upload = TemporaryUploadedFile("fetched", _header(response, "content-type"), 0, None)
+    try:
+        upload.size = _receive(response, upload)
+        upload.name = _file_name(response, url)
+        upload.seek(0)
+    except BaseException:
+        upload.close()
+        raise
+    return upload
+
+
+def _check(response: httpcore2.Response) -> None:
+    if response.status != HTTPStatus.OK:
+        raise Refused(Code.FETCH_FAILED, f"The server answers {_named(response.status)}.")
+    encoding = _header(response, "content-encoding")
+    if encoding.lower() not in {"", "identity"}:
+        raise Refused(Code.FETCH_FAILED, "The server sends the file compressed, although it was asked not to.")
+    declared = _header(response, "content-length")
+    if declared.isdecimal() and int(declared) > settings.MAX_UPLOAD_BYTES:
+        raise too_large()
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _receive(response: httpcore2.Response, upload: TemporaryUploadedFile) -> int:
+    """The number of bytes written."""
+    size = 0
+    try:
+        for chunk in response.iter_stream():
+            size += len(chunk)
+            if size > settings.MAX_UPLOAD_BYTES:
+                raise too_large()
+            upload.write(chunk)
+    except (httpcore2.NetworkError, httpcore2.ProtocolError):
+        raise Refused(Code.TRUNCATED, "The transfer broke off before the whole file had come.") from None
+    upload.flush()
+    return size
+
+
+def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
+    """As the server says (RFC 6266), or else as the URL ends."""
+    header = Message()
+    header["content-disposition"] = _header(response, "content-disposition")
+    parameters = header.get_params([], "content-disposition")
+    said = [value for name, value in parameters if name.lower() == "filename"]
+    # the extended form counts, and get_params has it last
+    name = collapse_rfc2231_value(said[-1]) if said else ""
+    cleaned = clean_filename(name or PurePosixPath(url.path).name or url.host)
+    return cleaned if cleaned.strip(".") else url.host
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except httpcore2.TimeoutException:
+        raise Refused(Code.FETCH_FAILED, f"The server did not send it within {settings.FETCH_TIMEOUT_S} s.") from None
+    except (httpcore2.NetworkError, httpcore2.ProtocolError):
+        raise Refused(Code.FETCH_FAILED, "The server does not answer as a web server does.") from None

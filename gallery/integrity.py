@@ -1,0 +1,179 @@
+"""Holds rows and files against each other: what is missing, what was altered, and files that belong to no row."""
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db.models import FileField
+from django.utils import timezone
+
+from gallery import sandbox
+from gallery.errors import Refused
+from gallery.images import Rendered
+from gallery.models import Asset
+
+logger = logging.getLogger(__name__)
+
+#: Where originals and renditions lie; what else is among the media is none of ours.
+_FOLDERS = ("originals", "renditions")
+_RENDITIONS = ("preview", "thumbnail")
+#: A file is there before its row is, and no upload takes so long between the two.
+_ORPHAN_AGE = timedelta(minutes=30)
+#: Of copies of uploads that were under way when their process was killed. An upload writes to its copy until it ends.
+_ABANDONED_AGE = timedelta(days=1)
+#: Files that a sweep removes unasked. A process killed at the worst moment leaves three for each of its uploads.
+_MOST_SWEPT = 300
+_CHUNK_BYTES = 1 << 20
+_ROWS_AT_ONCE = 500
+
+
+class Fault(StrEnum):
+    MISSING = "original missing"
+    ALTERED = "original altered"
+    NO_RENDITION = "rendition missing"
+    ORPHAN = "orphan"
+
+
+@dataclass(frozen=True)
+class Finding:
+    fault: Fault
+    #: The asset, or the file that belongs to none.
+    where: str
+    repaired: bool = False
+
+
+def check_assets(*, repair: bool) -> Iterator[list[Finding]]:
+    """What is wrong with each asset, one after the other: of most, nothing. Every original is read."""
+    for asset in Asset.objects.order_by("pk").iterator(_ROWS_AT_ONCE):
+        found = _check(asset, repair=repair)
+        yield found if found and Asset.objects.filter(pk=asset.pk).exists() else []  # it may be deleted by now
+
+
+def _check(asset: Asset, *, repair: bool) -> list[Finding]:
+    where = f"asset {asset.pk} ({asset.filename})"
+    damage = _damage(asset)
+    lacking = [name for name in _RENDITIONS if not _is_there(getattr(asset, name).name or "")]
+    found = [Finding(damage, where)] if damage else []
+    if lacking:
+        found.append(Finding(Fault.NO_RENDITION, where, repair and not damage and _render_anew(asset, lacking)))
+    return found
+
+
+def _damage(asset: Asset) -> Fault | None:
+    digest = hashlib.sha256()
+    try:
+        with default_storage.open(asset.original.name or "") as original:
+            for chunk in original.chunks(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError:
+        return Fault.MISSING
+    return None if digest.hexdigest() == asset.sha256 else Fault.ALTERED
+
+
+def _is_there(name: str) -> bool:
+    return bool(name) and default_storage.exists(name) and default_storage.size(name) > 0
+
+
+def _render_anew(asset: Asset, names: Iterable[str]) -> bool:
+    """Whether it could be done."""
+    try:
+        rendered = _render(asset)
+    except Refused as refused:
+        logger.warning("Asset %s cannot be rendered anew. %s", asset.pk, refused)
+        return False
+    for name in names:
+        getattr(asset, name).save(f"{name}.jpg", ContentFile(getattr(rendered, name)), save=False)
+    Asset.objects.filter(pk=asset.pk).update(**{name: getattr(asset, name).name for name in names})
+    return True
+
+
+def _render(asset: Asset) -> Rendered:
+    with (
+        tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy,  # a storage need not keep files on this machine
+        default_storage.open(asset.original.name or "") as original,
+    ):
+        shutil.copyfileobj(original, copy)
+        copy.flush()
+        return sandbox.render_file(Path(copy.name))
+
+
+def orphans() -> Iterator[str]:
+    """Names of files that belong to no row, and are too old to be of an upload under way."""
+    for folder in _FOLDERS:
+        if not default_storage.exists(folder):
+            continue
+        # a sixteenth at once, so that the names of a million assets are not in memory together
+        for letter, parts in groupby(sorted(default_storage.listdir(folder)[0]), itemgetter(0)):
+            files = [name for part in parts for name in _files_below(f"{folder}/{part}")]
+            known = _referenced(startswith=f"{folder}/{letter}")
+            yield from (name for name in files if name not in known and _is_older(name, _ORPHAN_AGE))
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    folders, files = default_storage.listdir(folder)
+    yield from (f"{folder}/{name}" for name in files)
+    for name in folders:
+        yield from _files_below(f"{folder}/{name}")
+
+
+def _referenced(**lookup: str) -> set[str]:
+    """Names of files, by any model of any app; such a file is not ours to judge."""
+    fields = [field for model in apps.get_models() for field in model._meta.get_fields()]  # noqa: SLF001 (public, so named)
+    return {name for field in fields if isinstance(field, FileField) for name in _values(field, **lookup)}
+
+
+def _values(field: FileField, **lookup: str) -> Iterable[str]:
+    rows = field.model._base_manager.filter(  # noqa: SLF001 (public, so named)
+        **{f"{field.name}__{how}": value for how, value in lookup.items()}
+    )
+    return rows.values_list(field.name, flat=True).iterator()
+
+
+def _is_older(name: str, age: timedelta) -> bool:
+    try:
+        return default_storage.get_modified_time(name) < timezone.now() - age
+    except FileNotFoundError:
+        return False
+
+
+def remove_orphan(name: str) -> bool:
+    """Whether it was one: it is asked once more, by itself, before what cannot be undone."""
+    if _referenced(exact=name):
+        return False
+    default_storage.delete(name)
+    return True
+
+
+def sweep() -> int:
+    """Remove what processes left that were killed, and tell how many files. For a schedule: every twenty minutes.
+
+    Where very many files belong to no row, it is likelier that this is the wrong database, or an old one just restored.
+    """
+    _sweep_spool()
+    found = list(islice(orphans(), _MOST_SWEPT + 1))
+    if len(found) > _MOST_SWEPT or len(found) > len(_RENDITIONS) * Asset.objects.count():
+        logger.error(
+            "%s files or more belong to no asset. Look into it; manage.py check_integrity --repair deletes them",
+            len(found),
+        )
+        return 0
+    return sum(remove_orphan(name) for name in found)
+
+
+def _sweep_spool() -> None:
+    limit = (timezone.now() - _ABANDONED_AGE).timestamp()
+    for path in Path(settings.SPOOL_DIR).glob(f"{tempfile.gettempprefix()}*"):
+        if path.is_file() and path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
