@@ -25,6 +25,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from gallery.filters import AssetFilter, ChoiceFilter, DayFilter, PixelsFilter, TagsFilter
+from gallery.ingest.fetch import MAX_URL, fetch
 from gallery.media import send_original
 from gallery.models import Asset, AssetQuerySet, Collection, Tag
 from gallery.uploads import Details, store_upload
@@ -136,12 +137,18 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
 
 
 class UploadSerializer(serializers.Serializer[Asset]):
-    file = serializers.FileField(allow_empty_file=True)  # an empty one gets its own code
+    file = serializers.FileField(allow_empty_file=True, required=False)  # an empty one gets its own code
+    url = serializers.CharField(max_length=MAX_URL, required=False, help_text="Where to fetch it, instead of `file`.")
     title = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
     collection = serializers.PrimaryKeyRelatedField(
         queryset=Collection.objects.all(), required=False, allow_null=True, default=None
     )
     tags = TagNames(required=False, default=list)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("file" in attrs) == ("url" in attrs):
+            raise serializers.ValidationError("Give either `file` or `url`.")
+        return attrs
 
 
 class StoredSerializer(AssetSerializer):
@@ -228,7 +235,7 @@ class AssetViewSet(
 
     @extend_schema(
         summary="Upload a picture",
-        request={"multipart/form-data": UploadSerializer},
+        request={"multipart/form-data": UploadSerializer, "application/json": UploadSerializer},
         responses={201: StoredSerializer, 200: StoredSerializer},
     )
     def create(self, request: Request) -> Response:
@@ -237,7 +244,8 @@ class AssetViewSet(
         given.is_valid(raise_exception=True)
         fields = given.validated_data
         details = Details(title=fields["title"], collection=fields["collection"], tags=fields["tags"])
-        stored = store_upload(fields["file"], cast("User", request.user), details)  # the permission saw to that
+        with fetch(fields["url"]) if "url" in fields else fields["file"] as file:
+            stored = store_upload(file, cast("User", request.user), details)  # the permission saw to that
         answer = AssetSerializer(stored.asset, context=self.get_serializer_context()).data
         return Response({**answer, "duplicate": stored.duplicate}, status=200 if stored.duplicate else 201)
 

@@ -1,10 +1,15 @@
 """The API of searching, and of the state of the system."""
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.core.files import File
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.generics import get_object_or_404
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
@@ -12,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gallery.api import AssetSerializer, FiltersSerializer, assets_asked_for
+from gallery.ingest.fetch import MAX_URL, fetch
 from gallery.models import Asset, Tag
 from search import query
 from search.answers import Answer, Hit, How
@@ -22,6 +28,7 @@ from search.query import Part, Wanted
 
 #: Pictures and assets in one request; all are decoded and encoded before the answer.
 _MOST_PARTS = 20
+_MOST_FETCHED_AT_ONCE = 4
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------
@@ -68,9 +75,15 @@ class RegionsField(OneOrMore):
 
 
 class SearchSerializer(WantedSerializer):
-    """Pictures as files, stored assets by their ids, or both."""
+    """Pictures as files or by their URLs, stored assets by their ids; those that are combined, in this order."""
 
     image = OneOrMore(child=serializers.FileField(allow_empty_file=True), max_length=_MOST_PARTS, default=list)
+    url = OneOrMore(
+        child=serializers.CharField(max_length=MAX_URL),
+        max_length=_MOST_PARTS,
+        default=list,
+        help_text="Where to fetch pictures; for who is signed in.",
+    )
     asset = OneOrMore(child=serializers.IntegerField(min_value=1), max_length=_MOST_PARTS, default=list)
     mode = serializers.ChoiceField(
         ["separate", "combined"], default="separate", help_text="An answer for each, or one for all together."
@@ -78,11 +91,11 @@ class SearchSerializer(WantedSerializer):
     weight = OneOrMore(
         child=serializers.FloatField(min_value=-100, max_value=100),
         default=list,
-        help_text="With mode = combined: how much each counts, images first, then assets; below 0 leads away from it.",
+        help_text="With mode = combined: how much each counts, images first, then URLs and assets; below 0 leads away.",
     )
     crop = RegionsField(
         default=list,
-        help_text="The region of each to search with, images first, then assets: x, y, width and height as "
+        help_text="The region of each to search with, images first, then URLs and assets: x, y, width and height as "
         "fractions of the upright picture's. Empty: the whole picture.",
     )
     turned = serializers.BooleanField(
@@ -90,10 +103,10 @@ class SearchSerializer(WantedSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        count = len(attrs["image"]) + len(attrs["asset"])
+        count = len(attrs["image"]) + len(attrs["url"]) + len(attrs["asset"])
         if not 1 <= count <= _MOST_PARTS:
             raise serializers.ValidationError(
-                f"Give `image`, one file or more, or `asset`, one id or more; {_MOST_PARTS} together at most."
+                f"Give `image`, one file or more, `url`, or `asset`, one id or more; {_MOST_PARTS} together at most."
             )
         for name in ("weight", "crop"):
             if attrs[name] and len(attrs[name]) != count:
@@ -183,10 +196,12 @@ class SearchView(APIView):
         given = SearchSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = given.validated_data
-        wanted, parts = _wanted(request, asked, request.data), _parts(request, asked)
-        if asked["mode"] == "combined":
-            return _respond(query.like_all(parts, wanted), request)
-        answers = query.like_each(parts, wanted)
+        wanted = _wanted(request, asked, request.data)
+        with _fetched(request, asked["url"]) as fetched:
+            parts = _parts(request, asked, fetched)
+            if asked["mode"] == "combined":
+                return _respond(query.like_all(parts, wanted), request)
+            answers = query.like_each(parts, wanted)
         return _respond(answers[0] if len(answers) == 1 else answers, request)
 
 
@@ -203,9 +218,18 @@ class SimilarView(APIView):
         return _respond(query.like_asset(asset, _wanted(request, given.validated_data, request.query_params)), request)
 
 
-def _parts(request: Request, asked: dict[str, Any]) -> list[Part]:
+@contextmanager
+def _fetched(request: Request, urls: Sequence[str]) -> Iterator[list[File[bytes]]]:
+    """What is at the URLs. Raises Refused; NotAuthenticated for strangers, who could have much fetched in our name."""
+    if urls and not request.user.is_authenticated:
+        raise NotAuthenticated
+    with ExitStack() as open_files, ThreadPoolExecutor(_MOST_FETCHED_AT_ONCE) as threads:
+        yield [open_files.enter_context(file) for file in threads.map(fetch, urls)]
+
+
+def _parts(request: Request, asked: dict[str, Any], fetched: Sequence[File[bytes]]) -> list[Part]:
     readable = Asset.objects.visible_to(request.user)
-    sources = [*asked["image"], *(get_object_or_404(readable, pk=asset_id) for asset_id in asked["asset"])]
+    sources = [*asked["image"], *fetched, *(get_object_or_404(readable, pk=asset_id) for asset_id in asked["asset"])]
     regions = asked["crop"] or [None] * len(sources)
     weights = asked["weight"] or [1.0] * len(sources)
     return [

@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from gallery.uploads import Details, store_upload
 from search import encoders
 from search.encoders import EncoderSpec, registry
 from search.models import Encoder
+from tests.server import Server, answer, running
 
 Picture = Callable[..., SimpleUploadedFile]
 
@@ -110,6 +112,20 @@ def asset(user: User, picture: Picture) -> Callable[..., Asset]:
         return store_upload(picture(seed), owner or user, Details(**details)).asset
 
     return make
+
+
+@pytest.fixture
+def site(settings) -> Iterator[str]:
+    """The address of a server with pictures 1.jpg to 9.jpg, and page.html. All else is not found."""
+    settings.FETCH_ALLOWED_NETWORKS = [ip_network("127.0.0.2/32")]
+    files = {f"/{seed}.jpg": encoded(drawn(seed)) for seed in range(1, 10)} | {"/page.html": b"<html>"}
+
+    def answers(request: str) -> list[bytes]:
+        path = request.split()[1]
+        return [answer(files[path]) if path in files else answer(status="404 Not Found")]
+
+    with running(Server("127.0.0.2", answers)) as server:
+        yield f"http://127.0.0.2:{server.port}"
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,8 @@ _SCHEMES = {"http": 80, "https": 443}
 #: Below it are the ports of mail, shells and the like, which an HTTP request could be made to talk to.
 _FIRST_UNPRIVILEGED_PORT = 1024
 _MAX_REDIRECTS = 5
+#: As browsers and servers take them.
+MAX_URL = 2000
 #: Pictures are wanted as they are; and what is not decompressed cannot grow.
 _HEADERS = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "AssetSearch")]
 _REDIRECTS = {

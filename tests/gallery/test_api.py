@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from gallery import uploads
 from gallery.api import AssetSerializer
 from gallery.models import Asset, Collection
+from tests.conftest import drawn, encoded
 from tests.gallery import dicom_files
 
 ASSETS = "/api/v1/assets/"
@@ -128,6 +129,25 @@ def test_upload_of_the_same_bytes_answers_200_with_what_exists(api, picture):
     again = api.post(ASSETS, {"file": picture(1, name="b.jpg")}, format="multipart")
     assert again.status_code == 200
     assert again.json() == {**first, "duplicate": True}
+
+
+def test_upload_by_url_is_fetched_and_stored(api, site):
+    response = api.post(ASSETS, {"url": f"{site}/3.jpg", "tags": ["web"]}, format="json")
+    assert response.status_code == 201
+    assert (response.json()["filename"], response.json()["tags"]) == ("3.jpg", ["web"])
+    assert Asset.objects.get().original.read() == encoded(drawn(3))
+    assert api.post(ASSETS, {"url": f"{site}/3.jpg"}, format="json").status_code == 200
+
+
+def test_upload_by_url_reaches_nothing_inside_the_network(api, site, settings):
+    settings.FETCH_ALLOWED_NETWORKS = []
+    assert_error(api.post(ASSETS, {"url": f"{site}/3.jpg"}, format="json"), 400, "fetch_failed")
+    assert not Asset.objects.exists()
+
+
+def test_upload_is_either_a_file_or_a_url(api, picture, site):
+    for fields in ({}, {"file": picture(1), "url": f"{site}/3.jpg"}):
+        assert_error(api.post(ASSETS, fields, format="multipart"), 400, "invalid")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import io
-from ipaddress import ip_network
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -7,23 +6,8 @@ from django.core.management import CommandError, call_command
 from gallery.ingest.urls import listed
 from gallery.models import Asset
 from tests.conftest import drawn, encoded
-from tests.gallery.test_fetch import Server, answer, running
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the command stores from several threads
-
-
-@pytest.fixture
-def site(settings):
-    """The address of a server with pictures 1.jpg to 9.jpg, and page.html. All else is not found."""
-    settings.FETCH_ALLOWED_NETWORKS = [ip_network("127.0.0.2/32")]
-    files = {f"/{seed}.jpg": encoded(drawn(seed)) for seed in range(1, 10)} | {"/page.html": b"<html>"}
-
-    def answers(request):
-        path = request.split()[1]
-        return [answer(files[path]) if path in files else answer(status="404 Not Found")]
-
-    with running(Server("127.0.0.2", answers)) as server:
-        yield f"http://127.0.0.2:{server.port}"
 
 
 def imported(*arguments, **options):

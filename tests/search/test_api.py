@@ -65,6 +65,29 @@ def test_combined_pictures_give_one_answer(api, embedded, picture):
     assert {hit["asset"]["id"] for hit in answer["results"][:2]} == {embedded[4].pk, embedded[1].pk}
 
 
+def test_picture_is_searched_with_by_its_url(api, embedded, site):
+    answer = api.post(SEARCH, {"url": f"{site}/4.jpg"}, format="json").json()
+    assert answer["results"][0]["asset"]["id"] == embedded[4].pk
+
+
+def test_urls_come_after_files_and_before_assets(api, embedded, picture, site):
+    answers = search(api, image=[picture(2)], url=[f"{site}/4.jpg", f"{site}/1.jpg"], asset=[embedded[0].pk]).json()
+    first = [answer["results"][0]["asset"]["id"] for answer in answers]
+    assert first[:3] == [embedded[2].pk, embedded[4].pk, embedded[1].pk]
+    assert len(answers) == 4
+
+
+def test_url_that_cannot_be_fetched_is_refused(api, embedded, site):
+    response = api.post(SEARCH, {"url": [f"{site}/1.jpg", f"{site}/gone.jpg"]}, format="json")
+    assert (response.status_code, response.json()["code"]) == (400, "fetch_failed")
+
+
+def test_strangers_have_nothing_fetched(client, embedded, site, settings):
+    settings.PUBLIC_READ = True
+    response = client.post(SEARCH, {"url": f"{site}/1.jpg"})
+    assert (response.status_code, response.json()["code"]) == (401, "not_signed_in")
+
+
 def test_stored_asset_as_query_leaves_itself_out(api, embedded):
     by_post = api.post(SEARCH, {"asset": embedded[0].pk}, format="json").json()
     by_get = api.get(f"/api/v1/assets/{embedded[0].pk}/similar/").json()
