@@ -54,12 +54,22 @@ class EvaluationAdmin(ReadOnlyAdmin):
             "title": "Two evaluations",
             "opts": self.opts,
             "both": both,
-            "measures": list(_side_by_side(both[0].metrics, both[1].metrics)),
-            "classes": list(
+            "measures": sorted(_side_by_side(*(_without_counts(one.metrics) for one in both)), key=_by_name_and_k),
+            "classes": sorted(
                 _side_by_side(*({name: of["precision@1"] for name, of in one.classes.items()} for one in both))
             ),
         }
         return TemplateResponse(request, "admin/search/evaluation/compare.html", context)
+
+
+def _without_counts(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value for name, value in metrics.items() if name != "queries"}
+
+
+def _by_name_and_k(row: tuple[str, ...]) -> tuple[str, int]:
+    """The database keeps no order, and by their letters @10 is before @5."""
+    name, _, k = row[0].partition("@")
+    return name, int(k or 0)
 
 
 def _side_by_side(

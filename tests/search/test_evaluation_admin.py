@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from search.models import Evaluation
@@ -34,6 +36,12 @@ def test_two_are_compared_the_earlier_first(staff_client):
     page = compare(staff_client, later, earlier)
     assert page.index("0.500") < page.index("0.625") < page.index("+0.125")
     assert "boots" in page
+
+
+def test_measures_stand_in_their_order_and_counts_are_none(staff_client):
+    metrics = {"precision@10": 0.1, "precision@5": 0.2, "map": 0.3, "queries": 2}
+    page = compare(staff_client, make(metrics=metrics), make(metrics=metrics))
+    assert re.findall(r'<th scope="row">(.*?)</th>', page) == ["map", "precision@5", "precision@10", "boots", "heels"]
 
 
 @pytest.mark.parametrize("count", [1, 3])
