@@ -184,13 +184,15 @@ MEDIA_REDIRECT = env.text(
     "Prefix of the proxy's internal location for media (X-Accel-Redirect). Empty: Django sends.",
 )
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 200, "Largest upload, in MB.", minimum=1) * 1_000_000
-MAX_PIXELS = env.integer("MAX_MEGAPIXELS", 100, "Largest picture, in megapixels.", minimum=1) * 1_000_000
+#: Cameras are called by fewer pixels than they take: one "of 50 megapixels" takes up to 50.4 million.
+MAX_PIXELS = env.integer("MAX_MEGAPIXELS", 50, "Largest picture, in megapixels.", minimum=1) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of a form without its files
 DECODE_PROCESSES = env.integer(
     "DECODE_PROCESSES", 2, "Child processes that decode uploads, for each web server.", minimum=1
 )
-DECODE_TIMEOUT_S = 20  # the largest picture allowed takes 4 s on a slow core
-DECODE_MEMORY_BYTES = 2 * 1024**3  # address space of a decoder: four bytes a pixel, three copies, and Python
+DECODE_TIMEOUT_S = 10  # the largest picture allowed takes 4 s on a slow core
+#: Address space of a decoder: Python with its libraries, and of the largest picture three copies, four bytes a pixel.
+DECODE_MEMORY_BYTES = (400 << 20) + 12 * MAX_PIXELS
 try:
     FETCH_ALLOWED_NETWORKS = [
         ip_network(network)

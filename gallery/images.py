@@ -184,7 +184,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Refused(
             Code.TOO_MANY_PIXELS,
-            f"The picture has {width} x {height} pixels; at most {max_pixels // 1_000_000} megapixels are taken.",
+            f"The picture has {width} x {height} pixels; at most {max_pixels >> 20} megapixels are taken.",
         )
 
 

@@ -79,7 +79,7 @@ def _headers_that_lie() -> Iterator[tuple[str, bytes, Code]]:
     yield "gif", _picture("GIF")[:6] + struct.pack("<HH", LIE, LIE) + _picture("GIF")[10:], too_many
     yield "bmp", _picture("BMP")[:18] + struct.pack("<ii", LIE, LIE) + _picture("BMP")[26:], too_many
     yield "tiff", _tiff_with_side(LIE), too_many
-    yield "webp", _animated_webp(11_000, frames=1), too_many
+    yield "webp", _animated_webp(7_500, frames=1), too_many
     yield "webp-too-large-for-memory", _animated_webp(16_384, frames=1), Code.CORRUPT
     told = b"ispe" + bytes(4)
     beyond = _changed(_picture("AVIF"), told + small, told + large)
