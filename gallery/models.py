@@ -15,7 +15,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
 from django.core.validators import MinLengthValidator
-from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
 from django.db.models.functions import Lower, Sign
 from django.urls import reverse
 
@@ -120,6 +120,20 @@ class AssetQuerySet(models.QuerySet["Asset"]):
     def counts_by_status(self) -> dict[str, int]:
         counted = dict(self.order_by().values_list("status").annotate(models.Count("pk")))
         return {status: counted.get(status, 0) for status in Asset.Status.values}
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """With all that refers to them.
+
+        Locked first: what begins to refer to one while Django looks for all that does (a worker claims it) would make
+        the database refuse.
+        """
+        with transaction.atomic():
+            doomed = Asset.objects.select_for_update().filter(pk__in=self.order_by().values("pk"))
+            list(doomed.order_by("pk").values_list("pk"))
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # not for templates
+    delete.queryset_only = True  # type: ignore[attr-defined]  # no method of the manager
 
     def tagged_all(self, names: list[str]) -> Self:
         ids = Tag.objects.ids_named(names)
@@ -286,6 +300,14 @@ class Asset(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("gallery:asset", args=[self.pk])
+
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:  # noqa: FBT001, FBT002
+        """As AssetQuerySet has it."""
+        with transaction.atomic():
+            list(Asset.objects.select_for_update().filter(pk=self.pk).values_list("pk"))
+            return super().delete(using, keep_parents)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
 
     def may_be_edited_by(self, user: Viewer) -> bool:
         return owns_or_manages(user, self.owner_id)

@@ -1,3 +1,4 @@
+import threading
 from contextlib import suppress
 from datetime import timedelta
 
@@ -5,11 +6,13 @@ import numpy as np
 import pytest
 from django.core.files.base import ContentFile
 from django.db import IntegrityError, connection, transaction
+from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from gallery.models import Asset
 from search import encoders, pipeline
 from search.models import MAX_ATTEMPTS, Embedding, Encoder
+from tests.product import wait_for
 
 RED, GREEN, BLUE, POISON = (250, 0, 0), (0, 250, 0), (0, 0, 250), (13, 13, 13)
 
@@ -318,3 +321,39 @@ def test_two_connections_never_claim_the_same(colour_encoder, flat):
     with ThreadPoolExecutor(4) as pool:
         claimed = [asset_id for batch in pool.map(claim_all, range(4)) for asset_id in batch]
     assert sorted(claimed) == sorted(ids)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "delete", [lambda asset: asset.delete(), lambda asset: Asset.objects.filter(pk=asset.pk).delete()]
+)
+def test_asset_claimed_while_it_is_deleted_is_deleted(colour_encoder, flat, monkeypatch, delete):
+    asset = flat(*RED)
+    claimed = []
+
+    def claim():
+        try:
+            claimed.append(pipeline.claim([asset.pk], colour_encoder))
+        finally:
+            connection.close()
+
+    claiming = threading.Thread(target=claim)
+    really_delete = Collector.delete
+
+    def delete_with_a_claim_before(collector):
+        claiming.start()  # all that refers to the asset has been looked for
+        wait_for(lambda: claimed or is_anybody_waiting_for_a_lock(), what="the claim, or its waiting")
+        return really_delete(collector)
+
+    monkeypatch.setattr(Collector, "delete", delete_with_a_claim_before)
+    delete(asset)
+    claiming.join()
+    assert claimed == [[]]
+    assert not Asset.objects.exists()
+    assert not Embedding.objects.exists()
+
+
+def is_anybody_waiting_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]
