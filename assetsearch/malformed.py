@@ -9,6 +9,9 @@ from django.views.defaults import bad_request
 
 from gallery.errors import Code
 
+#: Bodies that go into files, each up to its own limit: forms with files, and pieces of resumable uploads.
+_INTO_FILES = {"multipart/form-data", "application/offset+octet-stream"}
+
 
 class RefuseMalformed:
     """Postgres stores no NUL, headers carry none, and a form in another encoding than UTF-8 cannot be read safely."""
@@ -34,7 +37,7 @@ def _is_in_another_encoding(request: HttpRequest) -> bool:
 
 def _is_too_long(request: HttpRequest) -> bool:
     """Beyond what Django lets a form hold: JSON would be read into memory whatever its length."""
-    has_files = request.content_type == "multipart/form-data"  # these go into files, each up to its own limit
+    has_files = request.content_type in _INTO_FILES
     return not has_files and int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 

@@ -19,7 +19,7 @@ from django.core.files.storage import default_storage
 from django.db.models import FileField
 from django.utils import timezone
 
-from gallery import sandbox
+from gallery import sandbox, unfinished
 from gallery.errors import Refused
 from gallery.images import Rendered
 from gallery.models import Asset
@@ -162,6 +162,7 @@ def sweep() -> int:
     Where very many files belong to no row, it is likelier that this is the wrong database, or an old one just restored.
     """
     _sweep_spool()
+    unfinished.remove_expired()
     found = list(islice(orphans(), _MOST_SWEPT + 1))
     if len(found) > _MOST_SWEPT or len(found) > len(_RENDITIONS) * Asset.objects.count():
         logger.error(

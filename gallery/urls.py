@@ -1,12 +1,14 @@
 from django.urls import path
 
-from gallery import group_views, upload_views, views
+from gallery import group_views, tus, upload_views, views
 
 app_name = "gallery"
 urlpatterns = [
     path("gallery/", views.gallery, name="gallery"),
     path("gallery/states/", views.states, name="states"),
     path("upload/", upload_views.upload, name="upload"),
+    path("upload/files/", tus.Uploads.as_view(), name="tus"),
+    path("upload/files/<slug:name>/", tus.Upload.as_view(), name="tus_upload"),
     path("assets/<int:asset_id>/", views.asset, name="asset"),
     path("assets/<int:asset_id>/edit/", views.edit, name="edit"),
     path("assets/<int:asset_id>/delete/", views.delete, name="delete"),

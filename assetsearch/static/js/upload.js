@@ -1,11 +1,14 @@
 // The upload page: every file is sent by itself, three at a time, and says what became of it.
 import { onFiles } from "./drop.js";
 import { announce } from "./toasts.js";
+import { Transfer } from "./tus.js";
 import "./watch.js";
 
 const AT_ONCE = 3;
 // States in which a file still has to be, or is being, sent.
 const OPEN = new Set(["waiting", "sending"]);
+// Refusals of the request and not of the file: it may be retried.
+const RETRIED = new Set([403, 404, 409, 410, 423, 429]);
 
 const form = document.getElementById("upload");
 const list = document.getElementById("files-list");
@@ -16,8 +19,12 @@ const overall = document.getElementById("overall");
 const [retryAll, cancelAll, done] = ["[data-retry-all]", "[data-cancel-all]", "[data-done]"].map((selector) =>
   progress.querySelector(selector),
 );
+const pauseAll = cancelAll.cloneNode();
+pauseAll.removeAttribute("data-cancel-all");
+cancelAll.before(pauseAll);
 const { maxMegabytes, accepted } = form.dataset;
 const uploads = [];
+let paused = false;
 
 // --- choosing ---------------------------------------------------------------------------------------------------
 
@@ -92,7 +99,7 @@ function arm(upload) {
   upload.row.querySelector("[data-cancel]").addEventListener("click", () => cancel(upload));
   const why = refusalOf(upload.file);
   if (why) refuse(upload, why);
-  else say(upload, "Waiting");
+  else wait(upload);
 }
 
 /** Shows the state, in words or nodes. */
@@ -121,29 +128,34 @@ function code(text) {
 // --- sending ----------------------------------------------------------------------------------------------------
 
 function sendMore() {
-  const waiting = uploads.filter(({ state }) => state === "waiting");
+  const waiting = paused ? [] : uploads.filter(({ state }) => state === "waiting");
   const sending = uploads.filter(({ state }) => state === "sending").length;
   waiting.slice(0, AT_ONCE - sending).forEach(send);
   summarise();
 }
 
-function send(upload) {
-  const body = new FormData();
-  body.append("file", upload.file);
-  for (const [name, value] of Object.entries(upload.details)) body.append(name, value);
-
-  const request = new XMLHttpRequest();
-  request.open("POST", window.location.pathname);
-  request.setRequestHeader("Accept", "application/json");
-  request.setRequestHeader("X-CSRFToken", csrfToken());
-  request.responseType = "json";
-  request.upload.addEventListener("progress", ({ loaded, total }) => advance(upload, loaded / total));
-  request.addEventListener("load", () => finish(upload, request));
-  request.addEventListener("error", () => fail(upload, "The server cannot be reached. Retry when it is back."));
-  request.send(body);
-
-  Object.assign(upload, { state: "sending", sent: 0, request });
+async function send(upload) {
+  upload.transfer ??= new Transfer(upload.file, {
+    endpoint: `${window.location.pathname}files/`,
+    metadata: { filename: upload.file.name, ...upload.details },
+    headers: () => ({ "X-CSRFToken": csrfToken() }),
+    onProgress: (share) => advance(upload, share),
+    onLost: () => lose(upload),
+  });
+  upload.state = "sending";
   say(upload, "Sending");
+  const answer = await upload.transfer.send();
+  if (answer) finish(upload, answer);
+}
+
+function lose(upload) {
+  upload.sent = 0; // until the server says how much arrived
+  say(upload, "Connection lost. It goes on as soon as the server is reached.");
+}
+
+function wait(upload) {
+  upload.state = "waiting";
+  say(upload, paused ? "Paused" : "Waiting");
 }
 
 /** The cookie's: signing in again, in another tab, makes the page's own void. */
@@ -154,15 +166,15 @@ function csrfToken() {
 function advance(upload, share) {
   upload.sent = share;
   upload.row.querySelector(".file-progress").value = share;
-  if (share === 1) say(upload, "Checking the picture");
+  say(upload, share === 1 ? "Checking the picture" : "Sending");
   showOverall();
 }
 
 function finish(upload, { status, response }) {
   if (status === 200 || status === 201) accept(upload, response);
-  else if (status === 401 && response) failSignedOut(upload);
-  else if (status >= 400 && status < 500 && response?.code) refuse(upload, response);
-  else fail(upload, response?.detail ?? wordsFor(status));
+  else if (status === 401) failSignedOut(upload);
+  else if (status >= 400 && status < 500 && response?.code && !RETRIED.has(status)) refuse(upload, response);
+  else fail(upload, (status !== 403 && response?.detail) || wordsFor(status));
   sendMore();
 }
 
@@ -204,19 +216,19 @@ function failSignedOut(upload) {
 }
 
 function wordsFor(status) {
+  if (status === 0) return "The server cannot be reached. Retry when it is back.";
   if (status === 403) return "The page was open for too long. Reload it and add the file again.";
   if (status === 413) return "The server takes no file this large.";
   return `Something went wrong on the server (${status}). Retry in a moment.`;
 }
 
 function retry(upload) {
-  upload.state = "waiting";
-  say(upload, "Waiting");
+  wait(upload);
   sendMore();
 }
 
 function cancel(upload) {
-  upload.request?.abort();
+  upload.transfer?.discard();
   upload.state = "cancelled";
   say(upload, "Cancelled");
   sendMore();
@@ -226,6 +238,17 @@ retryAll.addEventListener("click", () => uploads.filter(({ state }) => state ===
 cancelAll.addEventListener("click", () => {
   for (const upload of uploads) if (upload.state === "waiting") upload.state = "cancelled";
   for (const upload of uploads) if (upload.state === "sending" || upload.state === "cancelled") cancel(upload);
+});
+
+pauseAll.addEventListener("click", () => {
+  paused = !paused;
+  // what has been sent is being checked, and its answer is on the way
+  const stopped = uploads.filter(({ state, sent }) => state === "waiting" || (state === "sending" && sent < 1));
+  for (const upload of stopped) {
+    upload.transfer?.stop();
+    wait(upload);
+  }
+  sendMore();
 });
 
 // --- in sum -----------------------------------------------------------------------------------------------------
@@ -245,7 +268,9 @@ function summarise() {
   summary.textContent = text;
   document.title = open ? `(${finished}/${uploads.length}) ${pageTitle}` : pageTitle;
   retryAll.hidden = count("unsent") < 2;
-  cancelAll.hidden = open === 0;
+  paused &&= open > 0;
+  pauseAll.textContent = paused ? "Continue" : "Pause";
+  pauseAll.hidden = cancelAll.hidden = open === 0;
   done.hidden = open > 0 || count("added") === 0;
   showOverall();
   if (open === 0 && uploads.length) announce(text);
