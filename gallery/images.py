@@ -102,6 +102,16 @@ def render_preview(path: Path, *, max_pixels: int) -> bytes:
     return _refusing(lambda: _to_jpeg(_decode(path, max_pixels, read_metadata=False).rgb, _PREVIEW_QUALITY))
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height as the header has them, before the picture is turned upright. Raises Refused."""
+
+    def read() -> tuple[int, int]:
+        with _open(path) as image:
+            return image.size
+
+    return _refusing(read)
+
+
 def _render(path: Path, max_pixels: int) -> Rendered:
     original = _decode(path, max_pixels, read_metadata=True)
     preview = _to_jpeg(original.rgb, _PREVIEW_QUALITY)

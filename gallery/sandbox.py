@@ -17,7 +17,7 @@ from django.conf import settings
 from pebble import ProcessExpired, ProcessPool
 
 from gallery.errors import Code, Refused
-from gallery.images import Rendered, load_decoders, render, render_preview
+from gallery.images import Rendered, load_decoders, read_size, render, render_preview
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -35,6 +35,11 @@ def render_file(path: Path) -> Rendered:
 def render_file_preview(path: Path) -> bytes:
     """`images.render_preview` in a child process. Raises Refused."""
     return _in_child(partial(render_preview, path, max_pixels=settings.MAX_PIXELS))
+
+
+def read_file_size(path: Path) -> tuple[int, int]:
+    """`images.read_size` in a child process. Raises Refused."""
+    return _in_child(partial(read_size, path))
 
 
 def _in_child(work: Callable[[], T]) -> T:

@@ -43,11 +43,11 @@ def fetch(url: str) -> TemporaryUploadedFile:
     """What is at the URL, as a file that is deleted when closed. Raises Refused."""
     backend = GuardedBackend(deadline=time.monotonic() + settings.FETCH_TIMEOUT_S)
     with (
-        _failures(),
+        failures(),
         storage_errors(),
         httpcore2.ConnectionPool(ssl_context=ssl_context(), network_backend=backend) as pool,
     ):
-        return _follow(pool, _parse(url))
+        return _follow(pool, parse(url))
 
 
 @cache
@@ -55,14 +55,16 @@ def ssl_context() -> SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
-def _parse(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
+def parse(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
+    """A URL that may be fetched, as far as it tells itself. Raises Refused."""
     try:
         url = base.join(text) if base else httpx2.URL(text)
-    except (httpx2.InvalidURL, ValueError):
+        host = url.host
+    except (httpx2.InvalidURL, ValueError):  # the latter of names such as xn--, which stand for none
         raise Refused(Code.INVALID, "This is no URL.") from None
     if url.scheme not in _SCHEMES:
         raise Refused(Code.INVALID, "Only URLs that begin with http:// or https:// are fetched.")
-    if not url.host:
+    if not host:
         raise Refused(Code.INVALID, "The URL names no server.")
     if url.userinfo:
         raise Refused(Code.INVALID, "URLs with a user name or a password in them are not fetched.")
@@ -77,14 +79,14 @@ def _follow(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> TemporaryUploade
         # by its parts, as httpx does: parsed a second time, the URL could be taken for another
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         with pool.stream("GET", target, headers=[("Host", url.netloc.decode()), *_HEADERS]) as response:
-            location = _header(response, "location")
+            location = header(response, "location")
             if response.status not in _REDIRECTS or not location:
                 return _spool(response, url)
-        url = _parse(location, url)
+        url = parse(location, url)
     raise Refused(Code.FETCH_FAILED, f"The URL is redirected more than {_MAX_REDIRECTS} times.")
 
 
-def _header(response: httpcore2.Response, name: str) -> str:
+def header(response: httpcore2.Response, name: str) -> str:
     value = {key.lower(): value for key, value in response.headers}.get(name.encode(), b"")
     try:
         return value.decode()
@@ -93,11 +95,11 @@ def _header(response: httpcore2.Response, name: str) -> str:
 
 
 def _spool(response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFile:
-    _check(response)
-    upload = TemporaryUploadedFile("fetched", _header(response, "content-type"), 0, None)
+    check(response)
+    upload = TemporaryUploadedFile("fetched", header(response, "content-type"), 0, None)
     try:
         upload.size = _receive(response, upload)
-        upload.name = _file_name(response, url)
+        upload.name = file_name(response, url)
         upload.seek(0)
     except BaseException:
         upload.close()
@@ -105,18 +107,18 @@ def _spool(response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFi
     return upload
 
 
-def _check(response: httpcore2.Response) -> None:
+def check(response: httpcore2.Response) -> None:
     if response.status != HTTPStatus.OK:
-        raise Refused(Code.FETCH_FAILED, f"The server answers {_named(response.status)}.")
-    encoding = _header(response, "content-encoding")
+        raise Refused(Code.FETCH_FAILED, f"The server answers {named_status(response.status)}.")
+    encoding = header(response, "content-encoding")
     if encoding.lower() not in {"", "identity"}:
         raise Refused(Code.FETCH_FAILED, "The server sends the file compressed, although it was asked not to.")
-    declared = _header(response, "content-length")
+    declared = header(response, "content-length")
     if declared.isdecimal() and int(declared) > settings.MAX_UPLOAD_BYTES:
         raise too_large()
 
 
-def _named(status: int) -> str:
+def named_status(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -138,11 +140,11 @@ def _receive(response: httpcore2.Response, upload: TemporaryUploadedFile) -> int
     return size
 
 
-def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
+def file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
     """As the server says (RFC 6266), or else as the URL ends."""
-    header = Message()
-    header["content-disposition"] = _header(response, "content-disposition")
-    parameters = header.get_params([], "content-disposition")
+    message = Message()
+    message["content-disposition"] = header(response, "content-disposition")
+    parameters = message.get_params([], "content-disposition")
     said = [value for name, value in parameters if name.lower() == "filename"]
     # the extended form counts, and get_params has it last
     name = collapse_rfc2231_value(said[-1]) if said else ""
@@ -151,7 +153,7 @@ def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
     try:
         yield
     except httpcore2.TimeoutException:
