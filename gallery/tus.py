@@ -8,7 +8,6 @@ says `Prefer: return=representation`. An empty PATCH at the end asks for it agai
 
 import base64
 import binascii
-import errno
 import hashlib
 import os
 import socket
@@ -40,7 +39,7 @@ from gallery import unfinished
 from gallery.errors import Code, Refused
 from gallery.forms import UploadForm
 from gallery.unfinished import Busy, Outcome, TooMany, Unfinished
-from gallery.uploads import Details, Stored, clean_filename, store_upload
+from gallery.uploads import Details, clean_filename, storage_errors, store_upload, too_large
 
 _VERSION = "1.0.0"
 _BYTES = "application/offset+octet-stream"
@@ -50,7 +49,6 @@ _CHECKSUM_MISMATCH = 460
 _PIECE_BYTES = 256 * 1024
 #: Seconds without a byte after which a connection counts as lost; until then its upload cannot be continued by another.
 _SILENCE_S = 30
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Description(UploadForm):
@@ -128,8 +126,7 @@ class Uploads(_TusView):
     def post(self, request: Request) -> HttpResponse:
         length = _number(request, "Upload-Length")
         if length > settings.MAX_UPLOAD_BYTES:
-            detail = f"The file is too large; at most {settings.MAX_UPLOAD_BYTES // 1_000_000} MB are taken."
-            raise Refused(Code.TOO_LARGE, detail)
+            raise too_large()
         metadata = request.headers.get("Upload-Metadata", "")
         _described(metadata)
         announced = _announced(request, length)
@@ -232,7 +229,7 @@ def _pairs(metadata: str) -> dict[str, str]:
 
 def _begin(request: Request, length: int, metadata: str) -> Unfinished:
     try:
-        with _full_disk_told():
+        with storage_errors():
             return unfinished.begin(_owner(request).pk, length, metadata)
     except TooMany:
         detail = "You have too many unfinished uploads. Finish some, or wait a day until they are forgotten."
@@ -293,7 +290,7 @@ def _announced(request: Request, most: int) -> int:
 def _take(request: Request, data: FileIO, missing: int) -> None:
     """Add the body, or what of it arrives before the connection is lost; with a checksum, all of it or nothing."""
     checksum = request.headers.get("Upload-Checksum")
-    with _full_disk_told():
+    with storage_errors():
         added = _append(data, _pieces(request)) if checksum is None else _append_checked(request, data, checksum)
         if added < missing:  # else it is stored now, and that is made safe before it is acknowledged
             os.fsync(data.fileno())
@@ -358,16 +355,6 @@ def _patience(request: Request) -> Iterator[None]:
         connection.settimeout(before)
 
 
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise Refused(Code.STORAGE_FULL, "The disk is full. Delete something, or ask the administrator.") from error
-
-
 # --- what is answered -------------------------------------------------------------------------------------------
 
 
@@ -376,26 +363,15 @@ def _outcome(upload: Unfinished, request: Request) -> Outcome:
     described = _described(upload.metadata)
     try:
         with upload.whole(described.file_named) as file:
-            outcome = _stored(store_upload(file, _owner(request), described.details(_owner(request))))
+            stored = store_upload(file, _owner(request), described.details(_owner(request)))
+        outcome = Outcome(HTTPStatus.OK if stored.duplicate else HTTPStatus.CREATED, stored.told)
     except Refused as refused:
         if refused.code == Code.STORAGE_FULL:  # the next attempt may find room
             raise
         outcome = Outcome(refused.http_status, {"code": refused.code, "detail": refused.detail})
-    with _full_disk_told():
+    with storage_errors():
         upload.finish(outcome)
     return outcome
-
-
-def _stored(stored: Stored) -> Outcome:
-    asset = stored.asset
-    answer = {
-        "id": asset.pk,
-        "title": asset.title,
-        "status": asset.status,
-        "url": asset.get_absolute_url(),
-        "duplicate": stored.duplicate,
-    }
-    return Outcome(HTTPStatus.OK if stored.duplicate else HTTPStatus.CREATED, answer)
 
 
 def _answer(request: Request, outcome: Outcome | None) -> HttpResponse:

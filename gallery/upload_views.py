@@ -60,17 +60,8 @@ def _as_json(outcome: Outcome) -> JsonResponse:
         answer = {"code": outcome.refused.code, "detail": outcome.refused.detail}
         return JsonResponse(answer, status=outcome.refused.http_status)
     assert outcome.stored  # noqa: S101 (one of the two is always there)
-    stored, duplicate = outcome.stored.asset, outcome.stored.duplicate
-    return JsonResponse(
-        {
-            "id": stored.pk,
-            "title": stored.title,
-            "status": stored.status,
-            "url": stored.get_absolute_url(),
-            "duplicate": duplicate,
-        },
-        status=HTTPStatus.OK if duplicate else HTTPStatus.CREATED,
-    )
+    status = HTTPStatus.OK if outcome.stored.duplicate else HTTPStatus.CREATED
+    return JsonResponse(outcome.stored.told, status=status)
 
 
 def _invalid(form: UploadForm) -> JsonResponse:

@@ -35,6 +35,17 @@ class Stored:
     #: The same bytes were there already; nothing was stored, and `asset` is what was there.
     duplicate: bool
 
+    @property
+    def told(self) -> dict[str, object]:
+        """To the upload page's script."""
+        return {
+            "id": self.asset.pk,
+            "title": self.asset.title,
+            "status": self.asset.status,
+            "url": self.asset.get_absolute_url(),
+            "duplicate": self.duplicate,
+        }
+
 
 @dataclass(frozen=True)
 class Details:
