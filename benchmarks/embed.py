@@ -7,20 +7,22 @@ For each encoder, in one run, several rounds of each in turn (the medians count)
   forward        `encode` on full batches that are ready: the limit
   pipeline       claim, read, decode, prepare, encode, store; rows a second, as committed
   query          one picture that is ready: milliseconds, p50 and p95
-DINOv2 runs at its full size with random weights: that shows speed and memory, and nothing of quality. --memory embeds
+DINOv2 and ResNet-50 run at their full size with random weights: that shows speed and memory, and nothing of quality.
+Peak memory is that of this process in each phase, with the model in it; decoding processes are beside. --memory embeds
 so many assets (of the same files, again and again) and tells how memory grows with them.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ os.environ["LOG_LEVEL"] = "ERROR"
 os.environ.pop("DATABASE_URL", None)
 
 #: Pictures a round, and rounds: some ten seconds a round on two cores.
-COUNTS = {"descriptor": 600, "dinov2-base": 32}
+COUNTS = {"descriptor": 600, "dinov2-base": 32, "resnet50": 96}
 ROUNDS, QUERIES = 3, 30
 #: What is asked for: of the limit and of the tutorials' way; MB a thousand pictures.
 _OF_LIMIT, _OF_TUTORIALS, _SLOPE_MB = {"cpu": 0.85, "cuda": 0.7}, 4, 1
@@ -94,8 +96,8 @@ def measure(name: str, device: str, dtype: str | None) -> list[dict[str, Any]]:
     from search import encoders, pipeline
     from search.models import Embedding, Encoder
 
-    plain = _loaded(name, "float32")
-    encoder = _loaded(name, dtype)  # the last to be loaded is what the registry has
+    encoder = _loaded(name, dtype)
+    plain = encoder if encoder.dtype == "float32" else _random(encoders.spec(name), dtype="float32")
     count = COUNTS[name]
     row = Encoder.objects.for_spec(encoders.spec(name))
     row.activate()
@@ -121,15 +123,40 @@ def measure(name: str, device: str, dtype: str | None) -> list[dict[str, Any]]:
         Embedding.objects.filter(encoder=row).delete()
         pipeline.claim(others, row)  # so that as many are pending as the other measurements take
 
-    seconds: dict[str, list[float]] = {"one-at-a-time": [], "forward": [], "pipeline": []}
+    ways = {"one-at-a-time": one_at_a_time, "forward": forward, "pipeline": whole_pipeline}
+    seconds: dict[str, list[float]] = {what: [] for what in ways}
+    peaks: dict[str, list[float]] = {what: [] for what in [*ways, "query"]}
     for _ in range(ROUNDS):
-        seconds["one-at-a-time"].append(_timed(one_at_a_time))
-        seconds["forward"].append(_timed(forward))
-        forget()
-        seconds["pipeline"].append(_timed(whole_pipeline))
-    took = [_timed(partial(encoder.encode, prepared[at % count][None])) * 1000 for at in range(QUERIES)]
+        for what, work in ways.items():
+            forget()
+            with _peak_noted(peaks[what]):
+                seconds[what].append(_timed(work))
+    with _peak_noted(peaks["query"]):
+        took = [_timed(partial(encoder.encode, prepared[at % count][None])) * 1000 for at in range(QUERIES)]
     rates = {what: count / statistics.median(times) for what, times in seconds.items()}
-    return _report(name, encoder.dtype, device, rates, np.percentile(took, [50, 95]).tolist())
+    highest = {what: max(noted) for what, noted in peaks.items()}
+    return _report(name, encoder.dtype, device, rates, np.percentile(took, [50, 95]).tolist(), peaks=highest)
+
+
+@contextmanager
+def _peak_noted(peaks: list[float]) -> Iterator[None]:
+    """The most memory that this process held meanwhile, in MB, as looked at every 10 ms."""
+    import psutil
+
+    process, ended, highest = psutil.Process(), threading.Event(), [0]
+
+    def look() -> None:
+        while not ended.wait(0.01):
+            highest[0] = max(highest[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        peaks.append(highest[0] / 1e6)
 
 
 def _loaded(name: str, dtype: str | None) -> Any:
@@ -150,22 +177,22 @@ def _prepared(path: Path, encoder: Any) -> Any:
 
 
 def _report(
-    name: str, dtype: str, device: str, rates: dict[str, float], query_ms: Sequence[float]
+    name: str, dtype: str, device: str, rates: dict[str, float], query_ms: Sequence[float], *, peaks: dict[str, float]
 ) -> list[dict[str, Any]]:
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name} ({device}, {dtype}), peak memory so far {peak_mb:.0f} MB")
+    print(f"{name} ({device}, {dtype})")
     for what, rate in rates.items():
-        print(f"  {what:14} {rate:7.1f} images/s")
-    print(f"  {'query':14} p50 {query_ms[0]:.1f} ms, p95 {query_ms[1]:.1f} ms")
+        print(f"  {what:14} {rate:7.1f} images/s, peak {peaks[what]:.0f} MB")
+    print(f"  {'query':14} p50 {query_ms[0]:.1f} ms, p95 {query_ms[1]:.1f} ms, peak {peaks['query']:.0f} MB")
     of_limit, of_tutorials = (rates["pipeline"] / rates[what] for what in ("forward", "one-at-a-time"))
     print(f"  pipeline / forward {of_limit:.2f} (asked for: >= {_OF_LIMIT[device]})")
     print(f"  pipeline / one-at-a-time {of_tutorials:.2f} (asked for: >= {_OF_TUTORIALS})")
-    if device == "cuda":
+    if name == "resnet50":
         print(f"  a tutorial claims {_CLAIMED} images/s for ResNet-50 on a V100")
-    told = {"encoder": name, "dtype": dtype, "peak_mb": peak_mb}
+    told = {"encoder": name, "dtype": dtype}
+    query = {"images_per_s": 1000 / query_ms[0], "p50_ms": query_ms[0], "p95_ms": query_ms[1]}
     return [
-        *({"name": what, "images_per_s": rate, **told} for what, rate in rates.items()),
-        {"name": "query", "images_per_s": 1000 / query_ms[0], "p50_ms": query_ms[0], "p95_ms": query_ms[1], **told},
+        *({"name": what, "images_per_s": rate, "peak_mb": peaks[what], **told} for what, rate in rates.items()),
+        {"name": "query", **query, "peak_mb": peaks["query"], **told},
     ]
 
 
@@ -256,16 +283,21 @@ def _random(spec: Any, *, dtype: str | None) -> Any:
     from dataclasses import replace
 
     import torch
-    from transformers import Dinov2Config, Dinov2Model
+    from transformers import Dinov2Config, Dinov2Model, ResNetConfig, ResNetModel
 
-    from search.encoders.dinov2 import Dinov2, choose_arithmetic
+    from search.encoders.dinov2 import Dinov2
+    from search.encoders.published import choose_arithmetic
+    from search.encoders.resnet50 import ResNet50
 
     chosen = choose_arithmetic()
     chosen = replace(chosen, dtype=dtype) if dtype else chosen
     torch.manual_seed(0)
-    model = Dinov2Model(Dinov2Config()).eval().to(chosen.device, getattr(torch, chosen.dtype))
-    assert model.config.hidden_size == spec.dimensions
-    return Dinov2(model, chosen)
+    kind, model = (
+        (ResNet50, ResNetModel(ResNetConfig())) if spec.name == "resnet50" else (Dinov2, Dinov2Model(Dinov2Config()))
+    )
+    made = kind(model.eval().to(chosen.device, getattr(torch, chosen.dtype)), chosen)
+    assert made.dimensions == spec.dimensions
+    return made
 
 
 def _timed(work: Callable[[], None]) -> float:

@@ -1,12 +1,15 @@
 """The page that compares two ways to search, and what people found the better."""
 
+import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
-from django.db.models import Max, Min
+from django.contrib.auth.models import User
+from django.core import signing
+from django.db.models import Exists, Max, Min, OuterRef
 from django.http import HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,12 +21,12 @@ from gallery.models import Asset
 from gallery.web import MemberRequest, for_members, get_readable_asset, is_fragment, respond, takes_forms
 from search import comparing
 from search.comparing import Comparison, Side
-from search.evaluation.statistics import paired_significance
 from search.forms import CompareForm, MarkForm
-from search.models import Preference
+from search.models import Embedding, Preference, PreferenceQuerySet
 from search.pictures import Picture
 
 _NEEDED = 2
+_SALT = "search.compare_views"
 
 
 @dataclass
@@ -34,6 +37,10 @@ class Shown:
     comparison: Comparison | None = None
     refused: Refused | None = None
     sha256: str = ""
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.comparison or self.refused)
 
     @property
     def status(self) -> HTTPStatus:
@@ -50,9 +57,10 @@ def compare(request: MemberRequest) -> HttpResponse:
     shown = _show(request, form) if request.method == "POST" or form.has_query else Shown()
     address = _query(form, shown.asset)
     context = {"form": form, "found": shown, "carried": urlencode(form.options), "address": address}
-    if shown.comparison and not shown.refused:
-        context |= _marks(request, shown.comparison.left.side, shown.comparison.right.side, shown.sha256)
-    elif not shown.refused:
+    if shown.comparison and shown.comparison.can_be_judged:
+        left, right = (column.side.identity for column in (shown.comparison.left, shown.comparison.right))
+        context |= _marks(request.user, Judged(shown.sha256, left, right, form.cleaned_data["blind"]))
+    elif not shown.asked:
         context["tallies"] = Preference.objects.tallies()
     response = respond(request, "search/compare.html", "search/_compared.html", context, status=shown.status)
     if shown.refused:  # worded for the reader, and shown in place of what was asked for
@@ -96,44 +104,81 @@ def _query(form: CompareForm, asset: Asset | None) -> str:
 # --- marks ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What is to be judged. The page carries it, signed, so that marks are of what was shown."""
+
+    sha256: str
+    left: str
+    right: str
+    is_blind: bool
+
+    def signed(self) -> str:
+        return signing.dumps(astuple(self), salt=_SALT)
+
+    @classmethod
+    def read(cls, signed: str) -> Self:
+        """Raises BadSignature."""
+        return cls(*signing.loads(signed, salt=_SALT))
+
+    @property
+    def marks(self) -> PreferenceQuerySet:
+        """By all, of all pictures."""
+        return Preference.objects.between(self.left, self.right)
+
+    def own(self, user: User) -> PreferenceQuerySet:
+        return self.marks.filter(user=user, query_sha256=self.sha256)
+
+
 @require_POST
 @for_members
 def mark(request: MemberRequest) -> HttpResponse:
     """Keep what somebody found the better, change it, or take it back."""
-    form = MarkForm(request.POST, sides=comparing.sides())
-    if not form.is_valid():  # an index of another kind may have taken over since the page was made
-        return HttpResponseBadRequest("These two can no longer be compared. Load the page again.")
-    (left, right), sha256 = form.sides, form.cleaned_data["query_sha256"]
-    own = Preference.objects.between(left.name, right.name).filter(user=request.user, query_sha256=sha256)
-    if form.cleaned_data["better"]:
-        first, second = sorted([left.name, right.name])
-        Preference.objects.update_or_create(
-            {"better": form.better_name}, user=request.user, query_sha256=sha256, first=first, second=second
-        )
+    form = MarkForm(request.POST)
+    try:
+        judged = Judged.read(request.POST.get("judged", ""))
+    except signing.BadSignature:
+        return HttpResponseBadRequest("Load the page again.")
+    if not form.is_valid():
+        return HttpResponseBadRequest("Say which is better.")
+    better = form.cleaned_data["better"]
+    if better == "none":
+        judged.own(request.user).delete()
     else:
-        own.delete()
+        _keep(judged, request.user, {"left": judged.left, "right": judged.right}.get(better, ""))
     address = request.POST.get("address", "")
     if not is_fragment(request):
         return redirect(f"{reverse('search:compare')}?{address}")
-    return render(request, "search/_mark.html", {"address": address, **_marks(request, left, right, sha256)})
+    return render(request, "search/_mark.html", {"address": address, **_marks(request.user, judged)})
 
 
-def _marks(request: MemberRequest, left: Side, right: Side, sha256: str) -> dict[str, Any]:
-    """What was said of the pair: by this person of this picture, and by all of all."""
-    of_pair = Preference.objects.between(left.name, right.name)
-    tally = of_pair.tallies().first()
-    chance = _chance(tally["first_count"], tally["second_count"]) if tally else 1.0
-    own = of_pair.filter(user=request.user, query_sha256=sha256).first()
+def _keep(judged: Judged, user: User, better: str) -> None:
+    """A mark that is changed is no longer blind: it was told meanwhile which was which."""
+    first, second = sorted([judged.left, judged.right])
+    changed = {"better": better, "is_blind": False}
+    made = {**changed, "is_blind": judged.is_blind}
+    Preference.objects.update_or_create(
+        changed, create_defaults=made, user=user, query_sha256=judged.sha256, first=first, second=second
+    )
+
+
+def _marks(user: User, judged: Judged) -> dict[str, Any]:
+    """What was said: by this person of this picture, and then, by all of the two."""
+    own = judged.own(user).first()
     said = own.better if own else None
+    tally = judged.marks.tallies().first() if own else None
     return {
-        "left": left, "right": right, "sha256": sha256, "own": own, "tally": tally, "chance": chance,
-        "is_left": said == left.name, "is_right": said == right.name, "is_alike": said == "",
+        "judged": judged, "own": own, "tally": tally,
+        "chance": tally and _chance(tally["first_count"], tally["second_count"]),
+        "is_left": said == judged.left, "is_right": said == judged.right, "is_alike": said == "",
     }  # fmt: skip
 
 
 def _chance(first: int, second: int) -> float:
-    """How likely marks as one-sided as these are where neither is the better."""
-    return paired_significance([1.0] * first + [0.0] * second, [0.0] * first + [1.0] * second).p_value
+    """How likely marks as one-sided as these are where neither is the better: the two-sided sign test's p."""
+    marks = first + second
+    as_far = sum(math.comb(marks, fewer) for fewer in range(min(first, second) + 1))
+    return float(min(1, 2 * as_far / 2**marks))
 
 
 # --- one after another ----------------------------------------------------------------------------------------
@@ -142,12 +187,16 @@ def _chance(first: int, second: int) -> float:
 @require_safe
 @for_members
 def another(request: MemberRequest) -> HttpResponse:
-    """The same comparison with an asset drawn at random."""
-    ready = Asset.objects.visible_to(request.user).filter(status=Asset.Status.READY).order_by("pk")
-    span = ready.aggregate(first=Min("pk"), last=Max("pk"))
+    """The same comparison with an asset drawn at random, of those that both encoders have embedded."""
     query = request.GET.copy()
+    known = Asset.objects.visible_to(request.user).order_by("pk")
+    for side in ("left", "right"):
+        encoder, _, _ = query.get(side, "").partition("-")
+        if encoder.isdecimal():
+            own = Embedding.objects.embedded().filter(encoder=int(encoder), asset=OuterRef("pk"))
+            known = known.filter(Exists(own))
+    span = known.aggregate(first=Min("pk"), last=Max("pk"))
     if span["first"] is not None:
         drawn = span["first"] + secrets.randbelow(span["last"] - span["first"] + 1)
-        asset_ids = ready.filter(pk__gte=drawn).values_list("pk", flat=True)
-        query["asset"] = str(asset_ids[:1].get())
+        query["asset"] = str(known.filter(pk__gte=drawn).values_list("pk", flat=True).first() or span["first"])
     return redirect(f"{reverse('search:compare')}?{query.urlencode()}")

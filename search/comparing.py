@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Prefetch
 from django.utils.crypto import salted_hmac
@@ -24,8 +25,14 @@ class Side:
 
     encoder: Encoder
     build: IndexBuild | None
-    #: What people know it by: the encoder's name, with its number where several have that name, and the kind.
+    #: What people know it by just now: the encoder's name, with its number where several have that name, and the kind.
     name: str
+
+    @property
+    def identity(self) -> str:
+        """The same for ever, and of nothing else."""
+        row = self.encoder
+        return f"{row.name} {row.revision[:12]}/{row.preprocessing}, {self.kind}"
 
     @property
     def kind(self) -> str:
@@ -48,7 +55,8 @@ def sides() -> list[Side]:
         state__in=[IndexBuild.State.READY, IndexBuild.State.BESIDE], tuning__isnull=False
     )
     rows = (
-        Encoder.objects.filter(Exists(Embedding.objects.embedded().filter(encoder=OuterRef("pk"))))
+        Encoder.objects.with_counts()
+        .filter(Exists(Embedding.objects.embedded().filter(encoder=OuterRef("pk"))))
         .exclude(work=Encoder.Work.RETIRE)
         .order_by("-is_active", "name", "-pk")
         .prefetch_related(Prefetch("index_builds", searchable.order_by("-state", "kind"), to_attr="searchable_builds"))
@@ -57,9 +65,11 @@ def sides() -> list[Side]:
     return [*chain.from_iterable(_sides_of(row, is_alone=names.count(row.name) == 1) for row in rows)]
 
 
-def _sides_of(row: Encoder, *, is_alone: bool) -> Iterator[Side]:
+def _sides_of(row: Any, *, is_alone: bool) -> Iterator[Side]:
     called = row.name if is_alone else f"{row.name} {row.pk}"
-    builds: list[IndexBuild] = row.searchable_builds  # type: ignore[attr-defined]  # prefetched
+    if row.embedded_count + row.failed_count < row.asset_count:
+        called += f" ({row.embedded_count / row.asset_count:.0%} embedded)"
+    builds: list[IndexBuild] = row.searchable_builds
     one_of_each = {build.kind: build for build in reversed(builds)}  # the serving one, where both are of one kind
     for build in sorted(one_of_each.values(), key=builds.index):
         build.encoder = row
@@ -74,6 +84,11 @@ class Column:
     side: Side
     answer: Answer | None = None
     refused: Refused | None = None
+
+    @property
+    def is_as_named(self) -> bool:
+        """Whether the index was searched through; so deep that it was not tuned for it, exact search answers."""
+        return self.answer is not None and (self.answer.search.index or kinds.EXACT) == self.side.kind
 
     @cached_property
     def ranks(self) -> dict[int, int]:
@@ -102,6 +117,15 @@ class Comparison:
     def refused(self) -> Refused | None:
         """Why neither found anything; what one alone is refused stands in its place."""
         return self.left.refused if self.left.refused and self.right.refused else None
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.left.refused or self.right.refused)
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether each side is what it is called."""
+        return self.left.is_as_named and self.right.is_as_named
 
     @property
     def most(self) -> int:

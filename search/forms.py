@@ -50,11 +50,12 @@ class SearchForm(QueryForm):
         return Wanted(k=self.cleaned_data["k"], among=among, collapse=self.cleaned_data["collapse"])
 
 
-class PairForm(forms.Form):
-    """Two ways to search, by their keys."""
+class CompareForm(QueryForm):
+    """And the two ways to search, by their keys."""
 
     left = forms.ChoiceField(label="One way")
     right = forms.ChoiceField(label="The other")
+    blind = forms.BooleanField(label="Tell which is which only when marked", required=False)
 
     def __init__(self, *args: Any, sides: Sequence[Side], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,10 +73,6 @@ class PairForm(forms.Form):
     def sides(self) -> tuple[Side, Side]:
         return self._sides[self.cleaned_data["left"]], self._sides[self.cleaned_data["right"]]
 
-
-class CompareForm(PairForm, QueryForm):
-    blind = forms.BooleanField(label="Tell which is which only when marked", required=False)
-
     @property
     def options(self) -> dict[str, str]:
         """What is asked for besides the picture, where it is valid, as addresses have it."""
@@ -84,14 +81,7 @@ class CompareForm(PairForm, QueryForm):
         return {name: str(value) for name, value in given.items() if value}
 
 
-class MarkForm(PairForm):
-    """Which of two was the better for a picture; nothing takes back what was said."""
+class MarkForm(forms.Form):
+    """Which of two was the better for a picture; "none" takes back what was said."""
 
-    query_sha256 = forms.RegexField("^[0-9a-f]{64}$", strip=False)
-    better = forms.ChoiceField(choices=[(name, name) for name in ("left", "right", "alike")], required=False)
-
-    @property
-    def better_name(self) -> str:
-        """Empty where both are alike."""
-        left, right = self.sides
-        return {"left": left.name, "right": right.name}.get(self.cleaned_data["better"], "")
+    better = forms.ChoiceField(choices=[(name, name) for name in ("left", "right", "alike", "none")])

@@ -100,11 +100,12 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
     name = kind or kind_wanted(row)
     with _one_at_a_time(), _generous():
         _remove_leftovers()
-        made = None if name == kinds.EXACT else _build(row, name, parameters or {})
+        made = None if name == kinds.EXACT else _build(_planned(row, name, parameters))
         if kind:  # what the setting says need not be remembered: it may change
             row.index_kind = "" if kind == settings.INDEX_KIND else kind
             row.save(update_fields=["index_kind"])
         _serve(row, made)
+        _replace(beside(row).filter(kind=name), None, IndexBuild.State.REPLACED)  # it would be compared with itself
         return made
 
 
@@ -118,7 +119,7 @@ def trial(row: Encoder, kind: str) -> Iterator[IndexBuild]:
         _remove_leftovers()
         before = IndexBuild.objects.aggregate(last=Coalesce(Max("pk"), 0))["last"]
         try:
-            made = _build(row, kind, {})
+            made = _build(_planned(row, kind))
             try:
                 yield made
             finally:
@@ -127,12 +128,15 @@ def trial(row: Encoder, kind: str) -> Iterator[IndexBuild]:
             IndexBuild.objects.filter(encoder=row, pk__gt=before).delete()
 
 
-def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
+def _planned(row: Encoder, name: str, parameters: Parameters | None = None, **fields: bool) -> IndexBuild:
     rows = stored.count(row)
     if rows < ROWS_A_LIST:
         raise BuildFailed(f"{rows} embeddings are too few for an index; {ROWS_A_LIST} is the least.")
-    planned = {**kinds.get(name).parameters(rows, row.dimensions), **parameters}
-    made = IndexBuild.objects.create(encoder=row, kind=name, rows=rows, parameters=planned)
+    planned = {**kinds.get(name).parameters(rows, row.dimensions), **(parameters or {})}
+    return IndexBuild.objects.create(encoder=row, kind=name, rows=rows, parameters=planned, **fields)
+
+
+def _build(made: IndexBuild) -> IndexBuild:
     try:
         _create(made)
         tuned = tuning.tune(made)
@@ -147,7 +151,7 @@ def _build(row: Encoder, name: str, parameters: Parameters) -> IndexBuild:
         raise BuildFailed(f"The index was not built: {error}") from error
     serving = replace(tuned.tuning, steps=steps)
     made.tuning, made.recall = serving.to_json(), check.worst
-    tuning.record_check(made, serving, check, rows)
+    tuning.record_check(made, serving, check, made.rows)
     return made
 
 
@@ -267,7 +271,10 @@ def keep_beside(row: Encoder, kind: str) -> IndexBuild:
     """
     with _one_at_a_time(), _generous():
         _remove_leftovers()
-        made = _build(row, kind, {})
+        serving = IndexBuild.objects.serving(row)
+        if serving and serving.kind == kind:
+            raise BuildFailed(f"{kind} serves, and can be compared as it is.")
+        made = _build(_planned(row, kind, is_to_compare=True))
         made.measurements.filter(purpose=Measurement.Purpose.CHECK).delete()  # these tell of what serves
         _replace(beside(row).filter(kind=kind), made, IndexBuild.State.BESIDE)
         return made
@@ -309,6 +316,7 @@ def _drop(made: IndexBuild) -> None:
     """The projection goes last: it tells that there is something left to drop."""
     Code.objects.filter(build=made).delete()
     _drop_indexes(made)
+    Code.objects.filter(build=made).delete()  # dropping has waited for whoever was still making some
     Projection.objects.filter(build=made).delete()
 
 

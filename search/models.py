@@ -255,7 +255,7 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
 
     def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
         """Builds of a kind that failed since one of them served, the last first; not those that were interrupted."""
-        own = self.filter(encoder=encoder, kind=kind).order_by("-pk")
+        own = self.filter(encoder=encoder, kind=kind, is_to_compare=False).order_by("-pk")
         served = own.filter(state__in=[IndexBuild.State.READY, IndexBuild.State.REPLACED]).values("pk")[:1]
         failed = own.filter(state=IndexBuild.State.FAILED, pk__gt=Coalesce(models.Subquery(served), 0))
         return failed.exclude(error=IndexBuild.INTERRUPTED)
@@ -279,6 +279,7 @@ class IndexBuild(models.Model):
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="index_builds")
     kind = models.CharField(max_length=20, default=kinds.DEFAULT, choices=kinds.CHOICES)
     state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
+    is_to_compare = models.BooleanField("to compare", default=False, help_text="Was never meant to serve.")
     rows = models.PositiveBigIntegerField(help_text="Embeddings there were when it was built.")
     parameters = models.JSONField(default=dict, help_text="What it was built with.")
     tuning = models.JSONField(null=True, help_text="What it is searched with, and what that was measured to cost.")
@@ -433,6 +434,8 @@ class PreferenceQuerySet(models.QuerySet["Preference"]):
                 second_count=Count("pk", filter=Q(better=F("second"))),
                 alike_count=Count("pk", filter=Q(better="")),
                 marks=Count("pk"),
+                blind_marks=Count("pk", filter=Q(is_blind=True)),
+                people=Count("user", distinct=True),
             )
             .order_by("-marks", "first", "second")
         )
@@ -441,14 +444,15 @@ class PreferenceQuerySet(models.QuerySet["Preference"]):
 class Preference(models.Model):
     """Which of two ways to search somebody found the better for a picture.
 
-    By name, not by row: it tells of them long after one was retired.
+    By what they are, not by row: it tells of them long after one was retired, and of no other that has its name.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="preferences")
     query_sha256 = models.CharField("query", max_length=64, help_text="SHA-256 of the picture searched with.")
-    first = models.CharField(max_length=150, help_text="An encoder, and a kind of index.")
-    second = models.CharField(max_length=150, help_text="The other, in the order of their letters.")
-    better = models.CharField(max_length=150, blank=True, help_text="One of the two; empty where both are alike.")
+    first = models.CharField(max_length=200, help_text="An encoder, its version, and a kind of index.")
+    second = models.CharField(max_length=200, help_text="The other, in the order of their letters.")
+    better = models.CharField(max_length=200, blank=True, help_text="One of the two; empty where both are alike.")
+    is_blind = models.BooleanField("blind", help_text="Marked before it was told which was which.")
     marked = models.DateTimeField(auto_now=True)
 
     objects = PreferenceQuerySet.as_manager()

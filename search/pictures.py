@@ -176,7 +176,7 @@ def _encode(pictures: Sequence[Picture], row: Encoder, *, of: int) -> list[Float
 def _loaded(row: Encoder) -> ImageEncoder:
     try:
         return row.load()
-    except EncoderUnavailable as error:
+    except (EncoderUnavailable, LookupError) as error:  # the latter of one that this version does not know any more
         raise Refused(Code.ENCODER_UNAVAILABLE, str(error)) from error
 
 

@@ -71,7 +71,7 @@ def like_each(parts: Sequence[Part], wanted: Wanted | None = None, *, at: Servin
     By the encoder that serves and its index, or by what is said with `at`.
     """
     row, started = at.row if at else active_encoder(), time.perf_counter()
-    queries = _vectors_of(parts, row)
+    queries = _vectors_of(parts, row, is_asked_by_people=at is None)
     encode_ms = _ms_since(started)
     return [
         find_similar(query, row, wanted, but=_assets([part]), at=at).after_encoding(encode_ms)
@@ -97,11 +97,14 @@ def like_asset(asset: Asset, wanted: Wanted | None = None) -> Answer:
     return answer
 
 
-def _vectors_of(parts: Sequence[Part], row: Encoder) -> list[FloatArray]:
+def _vectors_of(parts: Sequence[Part], row: Encoder, *, is_asked_by_people: bool = True) -> list[FloatArray]:
     """Unit vectors of each part, (v, dimensions) float32; what is stored is not encoded again."""
     known = [_stored_vector(part, row) for part in parts]
-    encoded = iter(_encoded([part for part, vector in zip(parts, known, strict=True) if vector is None], row))
-    return [next(encoded) if vector is None else vector for vector in known]
+    encoded = _encoded([part for part, vector in zip(parts, known, strict=True) if vector is None], row)
+    if encoded and is_asked_by_people:
+        _remember(row, np.stack([vectors_of_one[0] for vectors_of_one in encoded]))
+    made = iter(encoded)
+    return [next(made) if vector is None else vector for vector in known]
 
 
 def _stored_vector(part: Part, row: Encoder) -> FloatArray | None:
@@ -114,9 +117,7 @@ def _encoded(parts: Sequence[Part], row: Encoder) -> list[FloatArray]:
     if not parts:
         return []
     with telemetry.encoding():
-        made = pictures.encode([part.picture for part in parts], row)
-    _remember(row, np.stack([vectors_of_one[0] for vectors_of_one in made]))
-    return made
+        return pictures.encode([part.picture for part in parts], row)
 
 
 #: Seconds.

@@ -13,7 +13,7 @@ from gallery.models import Asset
 from search import calibration, index, pipeline, switching
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
-from search.models import Encoder, RecentQuery
+from search.models import Encoder, IndexBuild, RecentQuery
 from search.switching import CannotSwitch
 
 logger = logging.getLogger(__name__)
@@ -163,8 +163,14 @@ def build_index(kind: str | None = None, *, beside: bool = False) -> None:
         index.build(row, kind=kind)
 
 
-def queue_tidying() -> None:
-    async_task("search.index.tidy", cluster="bulk")
+def queue_dropping(build: IndexBuild) -> None:
+    async_task("search.tasks.drop_beside", build.pk, cluster="bulk")
+
+
+def drop_beside(build_id: int) -> None:
+    """Bulk queue: an index that was kept to compare."""
+    if build := IndexBuild.objects.beside().select_related("encoder").filter(pk=build_id).first():
+        index.drop_beside(build.encoder, build.kind)
 
 
 def queue_measurement() -> None:

@@ -57,12 +57,11 @@ class IndexBuildAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Drop the selected that are kept to compare", permissions=["build"])
     def drop(self, request: HttpRequest, chosen: QuerySet[IndexBuild]) -> None:
-        dropped = IndexBuild.objects.filter(pk__in=chosen.values("pk")).beside().update(state=IndexBuild.State.REPLACED)
-        if dropped:
-            tasks.queue_tidying()
-            self.message_user(
-                request, f"{dropped} no longer kept; a worker drops what is left of them.", messages.SUCCESS
-            )
+        kept = list(IndexBuild.objects.filter(pk__in=chosen.values("pk")).beside())
+        for build in kept:
+            tasks.queue_dropping(build)
+        if kept:
+            self.message_user(request, f"A worker drops {len(kept)}.", messages.SUCCESS)
         else:
             self.message_user(request, "None of these is kept to compare.", messages.ERROR)
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -28,7 +29,8 @@ SPECS: dict[str, EncoderSpec] = {
 #: Seconds in which loading is not tried again: finding out that a hub is down takes 12 s, too long for each request.
 _FAILURE_LASTS_S = 60
 
-_loading = Lock()
+#: By name: who waits for one encoder, which may come from the hub, keeps nobody from another.
+_loading: defaultdict[str, Lock] = defaultdict(Lock)
 _loaded: dict[str, ImageEncoder] = {}
 _failed: dict[str, tuple[EncoderUnavailable, float]] = {}
 
@@ -49,8 +51,10 @@ def spec(name: str) -> EncoderSpec:
 
 def load(name: str) -> ImageEncoder:
     """The encoder of that name, loaded once a process. Raises EncoderUnavailable, LookupError."""
+    if made := _loaded.get(name):
+        return made
     chosen = spec(name)
-    with _loading:  # two threads that ask at once must not both load a gigabyte
+    with _loading[name]:  # two threads that ask at once must not both load a gigabyte
         if name not in _loaded:
             _loaded[name] = _unless_failed(name, lambda: chosen.load(chosen))
         return _loaded[name]

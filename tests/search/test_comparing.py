@@ -9,7 +9,9 @@ from django.test import Client
 
 from gallery.models import Asset, Tag
 from search import comparing, encoders, pipeline, stored
-from search.models import Encoder, IndexBuild, Preference, Rule
+from search.compare_views import Judged
+from search.encoders import registry
+from search.models import Encoder, IndexBuild, Preference, RecentQuery, Rule
 from tests.search.test_admin import make_build
 
 pytestmark = pytest.mark.django_db
@@ -106,8 +108,11 @@ def test_index_is_compared_with_exact_search_of_the_same_encoder(
         comparing.query, "like_each", lambda parts, wanted, at: searched.append(at.build) or [comparing_answer(at)]
     )
     asked = {"asset": asset.pk, "left": f"{encoder.pk}-ivfflat", "right": f"{encoder.pk}-hnsw"}
-    assert user_client.get(COMPARE, asked).status_code == 200
+    page = user_client.get(COMPARE, asked)
+    assert page.status_code == 200
     assert searched == [serving, beside]
+    assert b"answered by exact search" in page.content
+    assert b'id="mark"' not in page.content
 
 
 def comparing_answer(at):
@@ -135,8 +140,11 @@ def test_side_that_cannot_answer_says_so_and_the_other_answers(
     pipeline.embed([new.pk], encoder)
     response = user_client.get(COMPARE, {"asset": new.pk, "left": exact(encoder), "right": exact(other)})
 
+    page = response.content.decode()
     assert len(found(response, 0)) == 1
-    assert "still being analysed" in response.content.decode()
+    assert "still being analysed" in page
+    assert "in common" not in page
+    assert 'id="mark"' not in page
 
 
 @pytest.mark.parametrize(
@@ -199,10 +207,43 @@ def test_comparing_takes_few_queries(
         user_client.get(COMPARE, {"asset": assets[0].pk, "left": exact(encoder), "right": exact(other)})
 
 
-def test_another_asset_is_compared_in_the_same_way(user_client: Client, ready: Callable[..., Asset]) -> None:
-    assets = [ready(seed) for seed in range(3)]
-    addresses = {user_client.get(ANOTHER, {"left": "1-exact", "k": "4"})["Location"] for _ in range(40)}
-    assert addresses == {f"{COMPARE}?left=1-exact&k=4&asset={asset.pk}" for asset in assets}
+def test_another_asset_that_both_know_is_compared_in_the_same_way(
+    user_client: Client, ready: Callable[..., Asset], asset: Callable[..., Asset], encoder: Encoder, other: Encoder
+) -> None:
+    known = [ready(seed) for seed in range(3)]
+    pipeline.embed([asset(7).pk], encoder)
+    chosen = f"left={exact(encoder)}&right={exact(other)}&k=4"
+    addresses = {user_client.get(f"{ANOTHER}?{chosen}")["Location"] for _ in range(40)}
+    assert addresses == {f"{COMPARE}?{chosen}&asset={one.pk}" for one in known}
+
+
+def test_encoder_that_has_not_seen_all_says_how_many(
+    user_client: Client, ready: Callable[..., Asset], asset: Callable[..., Asset], encoder: Encoder
+) -> None:
+    ready(1)
+    pipeline.embed([asset(7).pk], encoder)
+    assert {side.name for side in comparing.sides()} == {"descriptor, exact", "mean-colour (50% embedded), exact"}
+
+
+def test_encoder_that_is_not_known_any_more_is_refused_on_its_side(
+    user_client: Client, ready: Callable[..., Asset], picture: Picture, other: Encoder, monkeypatch
+) -> None:
+    ready(1)
+    encoder = Encoder.objects.active()
+    monkeypatch.delitem(encoders.SPECS, "mean-colour")
+    registry.forget()
+    asked = {"image": picture(1), "left": exact(encoder), "right": exact(other)}
+    response = user_client.post(COMPARE, asked, headers=HTMX)
+    assert len(found(response, 0)) == 1
+    assert "No encoder" in response.content.decode()
+
+
+def test_comparing_is_not_what_people_search_for(
+    user_client: Client, ready: Callable[..., Asset], picture: Picture, encoder: Encoder, other: Encoder
+) -> None:
+    ready(1)
+    user_client.post(COMPARE, {"image": picture(2), "left": exact(encoder), "right": exact(other)})
+    assert not RecentQuery.objects.exists()
 
 
 def test_there_is_no_other_asset_in_an_empty_gallery(user_client: Client) -> None:
@@ -232,83 +273,87 @@ def test_blind_comparison_names_no_side_before_it_is_marked(
 # --- marks ----------------------------------------------------------------------------------------------------
 
 
-def mark(client: Client, left: Encoder, right: Encoder, better: str, **values: str):
-    data = {"left": exact(left), "right": exact(right), "query_sha256": SHA256, "better": better, **values}
-    return client.post(MARK, data, headers=HTMX)
+@pytest.fixture
+def pair(encoder: Encoder, other: Encoder) -> tuple[str, str]:
+    """What marks call the two encoders, searched exactly."""
+    return tuple(comparing.Side(row, None, "").identity for row in (encoder, other))
 
 
-def test_mark_is_kept_changed_and_taken_back(
-    user_client: Client, stranger_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder
-) -> None:
-    ready(1)
-    assert "descriptor, exact 1" in mark(user_client, encoder, other, "left").content.decode()
-    mark(stranger_client, other, encoder, "right")  # the same two the other way round, and the same is better
-    tallies = "first_count", "second_count", "alike_count", "marks"
-    assert Preference.objects.tallies().values_list("first", "second", *tallies).get() == (
-        "descriptor, exact", "mean-colour, exact", 2, 0, 0, 2,
-    )  # fmt: skip
-
-    mark(user_client, encoder, other, "right")
-    assert Preference.objects.tallies().values_list(*tallies).get() == (1, 1, 0, 2)
-    mark(user_client, encoder, other, "alike")
-    assert Preference.objects.tallies().values_list(*tallies).get() == (1, 0, 1, 2)
-    mark(user_client, encoder, other, "")
-    assert Preference.objects.tallies().values_list(*tallies).get() == (1, 0, 0, 1)
+def mark(client: Client, left: str, right: str, better: str, *, sha256: str = SHA256, blind: bool = False):
+    signed = Judged(sha256, left, right, blind).signed()
+    return client.post(MARK, {"judged": signed, "better": better}, headers=HTMX)
 
 
-def test_mark_is_shown_when_the_picture_is_compared_again(
-    user_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder
+def test_mark_is_kept_changed_and_taken_back(user_client: Client, stranger_client: Client, pair) -> None:
+    one, other = pair
+    assert f"{one} better 1," in " ".join(mark(user_client, one, other, "left").content.decode().split())
+    mark(stranger_client, other, one, "right")  # the same two the other way round, and the same is better
+    told = "first_count", "second_count", "alike_count", "marks", "people"
+    assert Preference.objects.tallies().values_list("first", "second", *told).get() == (one, other, 2, 0, 0, 2, 2)
+
+    mark(user_client, one, other, "right")
+    assert Preference.objects.tallies().values_list(*told).get() == (1, 1, 0, 2, 2)
+    mark(user_client, one, other, "alike")
+    assert Preference.objects.tallies().values_list(*told).get() == (1, 0, 1, 2, 2)
+    mark(user_client, one, other, "none")
+    assert Preference.objects.tallies().values_list(*told).get() == (1, 0, 0, 1, 1)
+
+
+def test_mark_is_blind_until_it_is_changed(user_client: Client, pair) -> None:
+    mark(user_client, *pair, "left", blind=True)
+    assert Preference.objects.tallies().get()["blind_marks"] == 1
+    mark(user_client, *pair, "right", blind=True)
+    assert Preference.objects.tallies().get()["blind_marks"] == 0
+
+
+def test_mark_is_of_what_was_shown_and_shown_again(
+    user_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder, pair
 ) -> None:
     asset = ready(1)
-    mark(user_client, encoder, other, "left", query_sha256=asset.sha256)
-    response = user_client.get(COMPARE, {"asset": asset.pk, "left": exact(encoder), "right": exact(other)})
+    asked = {"asset": asset.pk, "left": exact(encoder), "right": exact(other)}
+    page = user_client.get(COMPARE, asked)
+    assert page.context["judged"] == Judged(asset.sha256, *pair, is_blind=False)
 
+    user_client.post(MARK, {"judged": page.context["judged"].signed(), "better": "left"})
+    response = user_client.get(COMPARE, asked)
     assert response.context["is_left"]
     assert response.content.decode().count('aria-pressed="true"') == 1
 
 
-def test_tally_tells_how_likely_it_is_chance(
-    ready: Callable[..., Asset], user_client: Client, user: User, encoder: Encoder, other: Encoder
-) -> None:
-    ready(1)
-    for number in range(7):
-        mark(user_client, encoder, other, "left", query_sha256=f"{number:064x}")
-    assert mark(user_client, encoder, other, "left").context["chance"] == pytest.approx(2 / 2**7)
+def test_tally_tells_how_likely_it_is_chance(user_client: Client, pair) -> None:
+    for number in range(1, 8):
+        mark(user_client, *pair, "left", sha256=f"{number:064x}")
+    assert mark(user_client, *pair, "left").context["chance"] == pytest.approx(2 / 2**8)
+    mark(user_client, *pair, "right")
+    assert mark(user_client, *pair, "right").context["chance"] == pytest.approx(2 * 9 / 2**8)
 
 
-def test_mark_outlives_the_encoders(
-    user_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder
-) -> None:
-    ready(1)
-    mark(user_client, encoder, other, "left")
+def test_marks_are_of_a_version_and_outlive_it(user_client: Client, other: Encoder, pair) -> None:
+    mark(user_client, *pair, "left")
+    identity, other.revision = comparing.Side(other, None, "").identity, "another"
+    other.save()
+    assert comparing.Side(other, None, "").identity != identity == Preference.objects.tallies().get()["second"]
     other.delete()
-    assert Preference.objects.tallies().get()["second"] == "mean-colour, exact"
-    assert mark(user_client, encoder, other, "right").status_code == 400
+    assert Preference.objects.tallies().get()["second"] == identity
 
 
-@pytest.mark.parametrize("values", [{"query_sha256": "x"}, {"better": "neither"}, {"right": "0-exact"}])
-def test_mark_that_makes_no_sense_is_refused(
-    user_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder, values: dict[str, str]
-) -> None:
-    ready(1)
-    data = {"left": exact(encoder), "right": exact(other), "query_sha256": SHA256, "better": "left", **values}
-    response = user_client.post(MARK, data)
-    assert response.status_code == 400
+@pytest.mark.parametrize("values", [{"judged": "made up"}, {"better": "neither"}, {"better": ""}])
+def test_mark_that_makes_no_sense_is_refused(user_client: Client, pair, values: dict[str, str]) -> None:
+    data = {"judged": Judged(SHA256, *pair, is_blind=False).signed(), "better": "left", **values}
+    assert user_client.post(MARK, data).status_code == 400
     assert not Preference.objects.exists()
 
 
-def test_mark_without_script_leads_back(
-    user_client: Client, ready: Callable[..., Asset], encoder: Encoder, other: Encoder
-) -> None:
-    ready(1)
-    data = {"left": exact(encoder), "right": exact(other), "query_sha256": SHA256, "better": "left"}
+def test_mark_without_script_leads_back(user_client: Client, pair) -> None:
+    data = {"judged": Judged(SHA256, *pair, is_blind=False).signed(), "better": "left"}
     assert user_client.post(MARK, {**data, "address": "asset=1&k=3"})["Location"] == f"{COMPARE}?asset=1&k=3"
 
 
 def test_database_keeps_marks_to_the_two(user: User) -> None:
     for wrong in ({"better": "c"}, {"second": "a"}):
+        names = {"first": "a", "second": "b", **wrong}
         with pytest.raises(IntegrityError), transaction.atomic():
-            Preference.objects.create(user=user, query_sha256=SHA256, **{"first": "a", "second": "b", **wrong})
+            Preference.objects.create(user=user, query_sha256=SHA256, is_blind=False, **names)
 
 
 def test_two_encoders_of_one_name_are_told_apart_by_number(ready: Callable[..., Asset], other: Encoder) -> None:
@@ -316,5 +361,6 @@ def test_two_encoders_of_one_name_are_told_apart_by_number(ready: Callable[..., 
     newer = Encoder.objects.create(name=other.name, revision="2", dimensions=4, preprocessing=1)
     pipeline.claim([asset.pk], newer)
     pipeline.store(newer, {asset.pk: np.array([1, 0, 0, 0], np.float32)})
+    assert len({side.identity for side in comparing.sides()}) == 3
     names = {side.name for side in comparing.sides()}
     assert names == {"descriptor, exact", f"mean-colour {other.pk}, exact", f"mean-colour {newer.pk}, exact"}

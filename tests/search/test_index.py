@@ -765,6 +765,40 @@ def test_index_kept_beside_goes_when_it_is_dropped_or_one_of_its_kind_is_kept(ro
     assert index.drop_beside(row) == 0
 
 
+def test_index_of_the_kind_that_serves_is_not_kept_beside(row, filled):
+    index.build(row)
+    with pytest.raises(BuildFailed, match="ivfflat serves"):
+        index.keep_beside(row, "ivfflat")
+    index.keep_beside(row, "hnsw")
+    index.build(row, kind="hnsw")
+    assert not index.beside(row).exists()
+    assert len(vector_indexes()) == 1
+
+
+def test_builds_to_compare_say_nothing_of_those_that_serve(row, filled, monkeypatch):
+    index.build(row)
+    monkeypatch.setattr(index, "_create", lambda made: 1 / 0)
+    with pytest.raises(BuildFailed):
+        index.keep_beside(row, "hnsw")
+    assert IndexBuild.objects.filter(state="failed", is_to_compare=True).count() == 1
+    assert not IndexBuild.objects.failed_in_a_row(row, "hnsw")
+
+
+def test_codes_made_while_an_index_is_dropped_are_dropped(row, filled, monkeypatch):
+    assets, made = filled
+    index.build(row)
+    kept = index.keep_beside(row, "pca")
+    really_drop = index._drop_indexes
+
+    def drop_indexes(build):
+        Code.objects.create(build=build, asset=assets[0], part=0, vector=made[0])
+        really_drop(build)
+
+    monkeypatch.setattr(index, "_drop_indexes", drop_indexes)
+    index.drop_beside(row)
+    assert not Code.objects.filter(build=kept).exists()
+
+
 def test_building_what_serves_anew_leaves_what_is_kept_beside(row, filled):
     index.build(row)
     kept = index.keep_beside(row, "hnsw")
@@ -782,5 +816,9 @@ def test_command_keeps_an_index_beside_and_drops_it(row, filled):
     call_command("build_index", kind="hnsw", drop=True, stdout=told)
     call_command("build_index", kind="hnsw", drop=True, stdout=told)
     assert told.getvalue().endswith("hnsw is dropped.\nNo hnsw was kept beside.\n")
+    with pytest.raises(CommandError, match="nowhere"):
+        call_command("build_index", encoder="nowhere")
+    other = Encoder.objects.create(name="other", revision="1", dimensions=DIMENSIONS, preprocessing=1)
+    call_command("build_index", encoder=str(other.pk), kind="hnsw", drop=True, stdout=told)
     with pytest.raises(CommandError, match="Exact search needs none"):
         call_command("build_index", kind="exact", beside=True)

@@ -107,11 +107,14 @@ def test_exact_search_is_not_built_to_compare(staff_client, serving):
     assert not queued()
 
 
-def test_what_is_kept_to_compare_is_dropped_by_a_worker_and_nothing_else(staff_client, build, serving):
+def test_what_is_kept_to_compare_is_dropped_by_a_worker_and_nothing_else(staff_client, build, serving, monkeypatch):
+    monkeypatch.setattr(index, "_GRACE_S", 0)
     kept = make_build(2, serving, state=IndexBuild.State.BESIDE)
     action = {"action": "drop", "_selected_action": [build.pk, kept.pk]}
-    assert "1 no longer kept" in said(staff_client.post(BUILDS, action, follow=True))
-    assert queued() == ["search.index.tidy"]
+    assert "A worker drops 1" in said(staff_client.post(BUILDS, action, follow=True))
+    [task] = [task.task for task in OrmQ.objects.all()]
+    assert (task["func"], task["args"]) == ("search.tasks.drop_beside", (kept.pk,))
+    tasks.drop_beside(kept.pk)
     assert [*IndexBuild.objects.order_by("pk").values_list("state", flat=True)] == ["ready", "replaced"]
     assert "None of these" in said(staff_client.post(BUILDS, action, follow=True))
 

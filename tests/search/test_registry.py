@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -43,6 +44,24 @@ def test_failure_is_remembered_for_a_while(loads, monkeypatch):
     now += 61
     assert encoders.load("counted")
     assert len(loads) == 2
+
+
+def test_encoder_that_is_being_loaded_keeps_nobody_from_another(loads, monkeypatch):
+    loads.append("an earlier failure")
+    begun, may_end = Event(), Event()
+
+    def load_slowly(spec):
+        begun.set()
+        assert may_end.wait(60)
+        return object()
+
+    monkeypatch.setitem(encoders.SPECS, "slow", EncoderSpec("slow", "1", 1, 1, load_slowly))
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(encoders.load, "slow")
+        assert begun.wait(60)
+        assert pool.submit(encoders.load, "counted").result(60)
+        may_end.set()
+        assert slow.result(60)
 
 
 def test_encoder_is_loaded_once_a_process(loads):

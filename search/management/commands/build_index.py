@@ -3,15 +3,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from search import index, kinds
+from search import index, kinds, switching
 from search.index import BuildFailed
 from search.models import Encoder, IndexBuild
+from search.switching import CannotSwitch
 
 
 class Command(BaseCommand):
-    help = "Build the index of the encoder that serves, measure it, and let it take over. Searches go on meanwhile."
+    help = "Build the index of an encoder, measure it, and let it take over. Searches go on meanwhile."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--encoder", help="Its name, or its number; by default the one that serves.")
         parser.add_argument(
             "--kind",
             choices=kinds.NAMES,
@@ -27,9 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--lists", type=int, help="Lists of an ivfflat index; by default fit to the rows.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        row = Encoder.objects.active()
-        if row is None:
-            raise CommandError("No encoder serves yet. Run manage.py prepare.")
+        row = self._row(options["encoder"])
         if options["lists"] and (options["kind"] or index.kind_wanted(row)) != "ivfflat":
             raise CommandError("--lists is for the kind ivfflat.")
         if options["beside"] or options["drop"]:
@@ -41,6 +41,15 @@ class Command(BaseCommand):
         except BuildFailed as error:
             raise CommandError(str(error)) from None
         self.stdout.write(_told(built) if built else "No index: every search compares every vector.")
+
+    def _row(self, name: str | None) -> Encoder:
+        try:
+            row = switching.find(name) if name else Encoder.objects.active()
+        except CannotSwitch as error:
+            raise CommandError(str(error)) from None
+        if row is None:
+            raise CommandError("No encoder serves yet. Run manage.py prepare.")
+        return row
 
     def _beside(self, row: Encoder, kind: str | None, *, drops: bool) -> None:
         if kind is None or kind == kinds.EXACT:
