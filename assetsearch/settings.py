@@ -171,6 +171,10 @@ STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show soon
 MEDIA_ROOT = DATA_DIR / "media"
+STORAGES = {
+    "default": {"BACKEND": "gallery.storage.LastingStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 SPOOL_DIR = DATA_DIR / "spool"  # of uploads under way; temporary folders of systems are often small, or in memory
 FILE_UPLOAD_TEMP_DIR = SPOOL_DIR
 try:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby, islice
 from operator import itemgetter
@@ -15,7 +15,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db.models import FileField
 from django.utils import timezone
 
@@ -143,9 +143,18 @@ def _values(field: FileField, **lookup: str) -> Iterable[str]:
 
 def _is_older(name: str, age: timedelta) -> bool:
     try:
-        return default_storage.get_modified_time(name) < timezone.now() - age
+        return _put_there(name) < timezone.now() - age
     except FileNotFoundError:
         return False
+
+
+def _put_there(name: str) -> datetime:
+    """What a restore links or copies keeps the time it was modified, and its rows are committed after it."""
+    modified = default_storage.get_modified_time(name)
+    if not isinstance(default_storage, FileSystemStorage):  # others tell when a file was put there
+        return modified
+    changed = Path(default_storage.path(name)).stat().st_ctime
+    return max(modified, datetime.fromtimestamp(changed, tz=UTC))
 
 
 def remove_orphan(name: str) -> bool:

@@ -18,6 +18,7 @@ def send_original(asset: Asset) -> HttpResponseBase:
     content_type = CONTENT_TYPES.get(asset.format, "application/octet-stream")
     response = _send(asset.original, content_type)
     response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=asset.filename) or ""
+    response["Cache-Control"] = "private, no-cache"  # who may have it is asked each time
     return response
 
 

@@ -7,7 +7,7 @@ be what its tag says. Imports no Django.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from defusedxml import ElementTree
@@ -83,9 +83,9 @@ def _named(maker: Any, model: Any) -> str:
 
 def _taken(details: dict[int, Any]) -> datetime | None:
     taken = datetime.strptime(_text(details[Base.DateTimeOriginal], 19), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 (see below)
-    if taken.year < _FIRST_YEAR:
-        return None
-    return taken.replace(tzinfo=_or(lambda: _zone(_text(details[Base.OffsetTimeOriginal], 6)), None))
+    taken = taken.replace(tzinfo=_or(lambda: _zone(_text(details[Base.OffsetTimeOriginal], 6)), None))
+    year = (taken.astimezone(UTC) if taken.tzinfo else taken).year
+    return taken if _FIRST_YEAR <= year <= datetime.now(UTC).year + 1 else None  # clocks that are a little fast
 
 
 def _zone(text: str) -> timezone:

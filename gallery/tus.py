@@ -12,9 +12,10 @@ import hashlib
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from io import FileIO
@@ -49,6 +50,8 @@ _CHECKSUM_MISMATCH = 460
 _PIECE_BYTES = 256 * 1024
 #: Seconds without a byte after which a connection counts as lost; until then its upload cannot be continued by another.
 _SILENCE_S = 30
+#: Seconds for the body of one request, or a byte now and then would hold a thread for ever. What came by then counts.
+_BODY_S = 120
 
 
 class _Description(UploadForm):
@@ -332,9 +335,10 @@ def _parsed(checksum: str) -> tuple[Any, bytes]:
 
 
 def _pieces(request: Request) -> Iterator[bytes]:
+    deadline = time.monotonic() + _BODY_S
     with _patience(request):
         try:
-            while piece := request.read(_PIECE_BYTES):
+            while time.monotonic() < deadline and (piece := request.read(_PIECE_BYTES)):
                 yield piece
         except UnreadablePostError:  # what came before it counts
             return
@@ -342,17 +346,28 @@ def _pieces(request: Request) -> Iterator[bytes]:
 
 @contextmanager
 def _patience(request: Request) -> Iterator[None]:
-    """No longer than _SILENCE_S for each piece, where the server lets us have its socket."""
+    """No longer than _SILENCE_S without a byte and _BODY_S in all, where the server lets us have its socket."""
     connection: socket.socket | None = request.META.get("gunicorn.socket")
     if connection is None:
         yield
         return
     before = connection.gettimeout()
     connection.settimeout(_SILENCE_S)
+    # one piece is read from many packets, and nothing looks at a clock between them
+    timer = threading.Timer(_BODY_S, _hang_up, [connection])
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
+        timer.cancel()
         connection.settimeout(before)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """For good: what still comes must not be taken for another request. The read under way returns what it has."""
+    with suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 # --- what is answered -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from gallery.errors import Code, Refused
 from gallery.images import Rendered
 from gallery.models import Asset, Collection, Tag
 from gallery.signals import asset_stored
+
+logger = logging.getLogger(__name__)
 
 #: Longer than this, what follows the last dot is no suffix but part of a sentence.
 _SUFFIX_MAX = 10
@@ -61,6 +64,7 @@ def store_upload(file: File[bytes], owner: User, details: Details | None = None,
     with storage_errors(), spooled(file) as (path, sha256):
         existing = Asset.objects.visible_to(owner).filter(sha256=sha256).first()
         if existing:
+            _put_back(existing, path)
             return Stored(existing, duplicate=True)
         rendered = sandbox.render_file(path)
         details = details or Details()
@@ -138,20 +142,38 @@ def clean_filename(name: str) -> str:
     return printable[:200] or "untitled"
 
 
+def _put_back(existing: Asset, path: Path) -> None:
+    """Where its original is gone or cut off, these are its bytes: who sends them again repairs it."""
+    name, storage = existing.original.name or "", existing.original.storage
+    try:
+        if storage.size(name) == existing.size_bytes:
+            return
+    except FileNotFoundError:
+        pass
+    logger.warning("The original of asset %s was missing or cut off. It was sent again, and is put back", existing.pk)
+    storage.delete(name)
+    with path.open("rb") as original:
+        saved = storage.save(name, File(original))
+    if saved != name:  # another upload of it was faster
+        storage.delete(saved)
+
+
 def _save(asset: Asset, path: Path, rendered: Rendered, tags: list[str], *, in_bulk: bool) -> Stored:
-    with _files_of(asset) as keep:
-        _write_files(asset, path, rendered)
-        try:
+    try:
+        with _files_of(asset) as commits:
+            _write_files(asset, path, rendered)
             with transaction.atomic():
                 asset.save(force_insert=True)
                 asset.tags.set(Tag.objects.named(tags))
                 transaction.on_commit(partial(_announce, asset.pk, in_bulk=in_bulk))
-        except IntegrityError:
-            existing = Asset.objects.filter(sha256=asset.sha256).first()
-            if existing is None:  # it was another constraint, or the other upload was deleted just now
-                raise
+                commits()
+    except IntegrityError:
+        existing = Asset.objects.filter(sha256=asset.sha256).first()
+        if existing is not None:
             return Stored(existing, duplicate=True)
-        keep()
+        if asset.collection_id and not Collection.objects.filter(pk=asset.collection_id).exists():
+            raise Refused(Code.NOT_FOUND, "The collection was deleted meanwhile. Send the file again.") from None
+        raise  # it was another constraint, or the other upload was deleted just now
     return Stored(asset, duplicate=False)
 
 
@@ -169,18 +191,23 @@ def _write_files(asset: Asset, path: Path, rendered: Rendered) -> None:
 
 @contextmanager
 def _files_of(asset: Asset) -> Iterator[Callable[[], None]]:
-    """Removes the asset's files again unless told to keep them."""
-    kept = False
+    """Removes the asset's files again where it is certain that no row names them.
 
-    def keep() -> None:
-        nonlocal kept
-        kept = True
+    An error after it was told that a commit follows says so only where the database refused: else the answer may have
+    been lost, and not the row. What then belongs to no row, the sweep removes.
+    """
+    may_be_committed = False
+
+    def commits() -> None:
+        nonlocal may_be_committed
+        may_be_committed = True
 
     try:
-        yield keep
-    finally:
-        if not kept:
+        yield commits
+    except BaseException as error:
+        if not may_be_committed or isinstance(error, IntegrityError):
             remove_files(asset)
+        raise
 
 
 def remove_files(asset: Asset) -> None:

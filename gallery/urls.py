@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import path, re_path
 
 from gallery import group_views, tus, upload_views, views
 
@@ -8,7 +8,8 @@ urlpatterns = [
     path("gallery/states/", views.states, name="states"),
     path("upload/", upload_views.upload, name="upload"),
     path("upload/files/", tus.Uploads.as_view(), name="tus"),
-    path("upload/files/<slug:name>/", tus.Upload.as_view(), name="tus_upload"),
+    # what secrets.token_urlsafe(24) gives: a name becomes a file's, and those have limits
+    re_path(r"^upload/files/(?P<name>[-a-zA-Z0-9_]{32})/$", tus.Upload.as_view(), name="tus_upload"),
     path("assets/<int:asset_id>/", views.asset, name="asset"),
     path("assets/<int:asset_id>/edit/", views.edit, name="edit"),
     path("assets/<int:asset_id>/delete/", views.delete, name="delete"),

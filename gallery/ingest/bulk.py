@@ -1,5 +1,6 @@
 """Imports very many files, several at once. What is refused stops nothing."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -11,12 +12,14 @@ from typing import Generic, TypeVar
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from gallery.errors import Code, Refused
 from gallery.models import Asset
 from gallery.signals import bulk_finished
 from gallery.uploads import Details, store_upload
+
+logger = logging.getLogger(__name__)
 
 #: Uploads under way at once for each decoding process: while one decodes, the other is read, hashed and written.
 _UPLOADS_PER_DECODER = 2
@@ -30,6 +33,8 @@ class Outcome(Generic[T]):
     stored: bool = False
     duplicate: bool = False
     refused: Refused | None = None
+    #: It was refused for what is no fault of its own, and may be taken later as it is.
+    may_pass: bool = False
 
 
 @dataclass
@@ -59,9 +64,16 @@ class Import(Generic[T]):
             with self.open(source) as file:
                 stored = store_upload(file, self.owner, self.details, in_bulk=True)
         except Refused as refused:
-            return Outcome(source, refused=refused)
+            return Outcome(source, refused=refused, may_pass=refused.code == Code.STORAGE_FULL)
         except OSError as error:
-            return Outcome(source, refused=Refused(Code.CORRUPT, f"The file cannot be read: {error.strerror}."))
+            return Outcome(
+                source, refused=Refused(Code.CORRUPT, f"The file cannot be read: {error.strerror}."), may_pass=True
+            )
+        except (OperationalError, InterfaceError):  # the database does not answer, and would not for the others
+            raise
+        except Exception:
+            logger.exception("%s could not be stored", source)
+            return Outcome(source, refused=Refused(Code.INTERNAL, "Something went wrong here. It was logged."))
         return Outcome(source, stored=not stored.duplicate, duplicate=stored.duplicate)
 
     def store_all(self, sources: Iterable[T]) -> Iterator[Outcome[T]]:

@@ -141,15 +141,23 @@ def _receive(response: httpcore2.Response, upload: TemporaryUploadedFile) -> int
 
 
 def file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
-    """As the server says (RFC 6266), or else as the URL ends."""
+    """As the server says, or else as the URL ends."""
+    try:
+        said = _said_name(header(response, "content-disposition"))
+    except Exception:  # the parser of the standard library raises all kinds on what no server should send
+        said = ""
+    cleaned = clean_filename(said or PurePosixPath(url.path).name or url.host)
+    return cleaned if cleaned.strip(".") else url.host
+
+
+def _said_name(disposition: str) -> str:
+    """By RFC 6266; empty where it names none."""
     message = Message()
-    message["content-disposition"] = header(response, "content-disposition")
+    message["content-disposition"] = disposition
     parameters = message.get_params([], "content-disposition")
     said = [value for name, value in parameters if name.lower() == "filename"]
     # the extended form counts, and get_params has it last
-    name = collapse_rfc2231_value(said[-1]) if said else ""
-    cleaned = clean_filename(name or PurePosixPath(url.path).name or url.host)
-    return cleaned if cleaned.strip(".") else url.host
+    return collapse_rfc2231_value(said[-1]) if said else ""
 
 
 @contextmanager

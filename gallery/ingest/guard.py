@@ -1,4 +1,4 @@
-"""Connects to the internet, and to nothing inside the network that this machine stands in.
+"""Connects to the internet, and neither to private addresses nor to this machine's own.
 
 A name is resolved once, every address it stands for is vetted, and the connection goes to a vetted address. So no
 spelling of an address leads inside, no redirect, and no name server that answers otherwise when asked again.
@@ -14,6 +14,7 @@ from ssl import SSLContext
 from typing import Any
 
 import httpcore2
+import psutil
 from django.conf import settings
 
 from gallery.errors import Code, Refused
@@ -45,7 +46,18 @@ def _unwrapped(address: Address) -> Address:
 
 def _is_allowed(address: Address) -> bool:
     forms = {address, _unwrapped(address)}
-    return is_public(address) or any(form in network for network in settings.FETCH_ALLOWED_NETWORKS for form in forms)
+    if any(form in network for network in settings.FETCH_ALLOWED_NETWORKS for form in forms):
+        return True
+    return is_public(address) and not forms & _own_addresses()
+
+
+def _own_addresses() -> set[Address]:
+    """This machine's, asked for each time: they come and go."""
+    families = {socket.AF_INET, socket.AF_INET6}
+    told = [
+        entry.address for entries in psutil.net_if_addrs().values() for entry in entries if entry.family in families
+    ]
+    return {_unwrapped(ip_address(address.partition("%")[0])) for address in told}
 
 
 class GuardedBackend(httpcore2.NetworkBackend):

@@ -17,7 +17,7 @@ from gallery.errors import Refused
 from search import charts, contact_sheet
 from search.charts import Chart
 from search.contact_sheet import Tile
-from search.evaluation import measures, statistics
+from search.evaluation import against_exact, measures, statistics
 from search.evaluation.consistency import ClassConsistency, Consistency
 from search.evaluation.problems import Problem
 from search.evaluation.revisited import REPORTED
@@ -35,7 +35,8 @@ _BRIEF = ("precision@1", "precision@10", "recall@10", "map", "map@10", "ndcg@10"
 _OF_A_CLASS = ("precision@1", "precision@10", "recall@10", "map")
 _P_VALUE = 0.05
 
-Evaluated = Sequence[tuple[Problem, list[Outcome]]]
+#: Each problem with its outcomes; None where an index is held against the exact search, and nothing is labelled.
+Evaluated = Sequence[tuple[Problem | None, list[Outcome]]]
 #: By encoder, how many pictures were found by what became of them.
 FoundAgain = Mapping[str, Sequence[Recall]]
 
@@ -46,7 +47,7 @@ FoundAgain = Mapping[str, Sequence[Recall]]
 def as_json(evaluated: Evaluated, found_again: FoundAgain) -> dict[str, Any]:
     """The first outcome, and all of them as `outcomes`. What is not a number, or without end, is null."""
     outcomes = [
-        {**_as_json(one), "consistency": _consistency_as_json(problem.consistency)}
+        {**_as_json(one), "consistency": _consistency_as_json(problem.consistency if problem else None)}
         for problem, several in evaluated
         for one in several
     ]
@@ -112,9 +113,9 @@ def as_rows(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Any]]:
 
 
 def comparisons(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Each further outcome beside the first of its protocol, query by query."""
+    """Each further outcome beside the first that it can be held against, query by query."""
     for other in outcomes:
-        first = next(one for one in outcomes if one.protocol == other.protocol)
+        first = next(one for one in outcomes if _asked(one) == _asked(other))
         if _names(first) != _names(other):
             yield f"{other.by} is not held against {first.by}: their queries differ, since one lacks some pictures."
         elif other is not first:
@@ -127,8 +128,16 @@ def comparisons(outcomes: Sequence[Outcome]) -> Iterator[str]:
             )
 
 
+def _asked(outcome: Outcome) -> tuple[str, ...]:
+    """The protocol; what is nearest in truth to an encoder's vectors is a question to its own indexes alone."""
+    own = (outcome.by.encoder, outcome.by.revision) if outcome.protocol in against_exact.PROTOCOLS else ()
+    return (outcome.protocol, *own)
+
+
 def _compared(outcome: Outcome) -> str:
     """What is published of a protocol; of others what an index that finds the nearest alone has as well."""
+    if outcome.protocol in against_exact.PROTOCOLS:
+        return against_exact.COMPARED_BY
     return "ap_trapezoid" if outcome.protocol in REPORTED else "ap@10"
 
 
@@ -138,6 +147,8 @@ def _names(outcome: Outcome) -> list[str]:
 
 def brief(outcomes: Sequence[Outcome]) -> Sequence[str]:
     """Measures for a narrow table: those that the protocol is published with, if it is."""
+    if outcomes[0].protocol in against_exact.PROTOCOLS:
+        return against_exact.MEASURES
     return REPORTED.get(outcomes[0].protocol, _BRIEF)
 
 
@@ -183,7 +194,10 @@ def as_html(evaluated: Evaluated, found_again: FoundAgain) -> str:
             "found_again": list(found_again.items()),
             "charts": _charts(outcomes),
             "sections": [
-                _section(problem, outcome, of_a_class) for problem, several in evaluated for outcome in several
+                _section(problem, outcome, of_a_class)
+                for problem, several in evaluated
+                if problem
+                for outcome in several
             ],
         },
     )
@@ -203,7 +217,7 @@ def _charts(outcomes: Sequence[Outcome]) -> list[Chart]:
     named = {f"{one.by!s}, {one.protocol}" if several else str(one.by): one for one in outcomes}
     curves = {name: one.precision_recall for name, one in named.items() if one.precision_recall}
     return [
-        charts.precision_over_recall(curves),
+        *([charts.precision_over_recall(curves)] if curves else []),
         charts.recall_by_rank({name: one.recalls for name, one in named.items()}, RECALL_RANKS),
     ]
 

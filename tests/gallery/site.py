@@ -117,6 +117,10 @@ class TrappedSite(Site):
                 return html('<img src="pictures/moved.jpg" alt="After a redirect">')
             case ["away"]:
                 return redirect(f"http://127.0.0.1:{self.canary_port}/away")
+            case ["ssh"]:
+                return redirect("http://127.0.0.2:22/")
+            case ["signed-in"]:
+                return redirect(f"http://ann:secret@127.0.0.2:{self.port}/")
             case ["slow"]:
                 return drip()
             case ["endless"]:
@@ -139,6 +143,7 @@ class TrappedSite(Site):
         albums = [f"/album/{album}" for album in range(ALBUMS)]
         port, canary = self.port, self.canary_port
         traps = ["/calendar/2026/1", "/cycle/a", "/loop/a", "/self-redirect", "/moved", "/away", "/slow", "/endless"]
+        traps += ["/ssh", "/signed-in"]
         others = ["/gone", "/error", "/private/page", "/not-html", "/bad-html", "/markup"]
         outside = [
             f"http://127.0.0.2.evil.invalid:{port}/evil",
@@ -169,6 +174,7 @@ class TrappedSite(Site):
             '<img src="/pictures/endless.jpg" alt="Endless"><img src="/pictures/away.jpg" alt="Away">',
             f'<img src="http://127.0.0.1:{self.canary_port}/canary.jpg" alt="Elsewhere">',
             '<img src="/private/picture.jpg" alt="Private"><img src=""><img alt="Nothing">',
+            '<img src="/pictures/ssh.jpg" alt="SSH"><img src="/pictures/signed-in.jpg" alt="Signed in">',
             '<img src="/pictures/copy.jpg" alt="Album 0">',
             head='<meta property="og:image" content="/pictures/og.jpg"><meta name="og:title" content="By og:title">',
         )
@@ -182,6 +188,8 @@ class TrappedSite(Site):
             "page": html("<p>No picture"),
             "text": answer(encoded(drawn(901, SIZE)), "Content-Type: text/plain"),
             "away": redirect(f"http://127.0.0.1:{self.canary_port}/away.jpg"),
+            "ssh": redirect("http://127.0.0.2:22/a.jpg"),
+            "signed-in": redirect(f"http://ann:secret@127.0.0.2:{self.port}/a.jpg"),
             "copy": jpeg(0),
         }
         if stem == "endless":

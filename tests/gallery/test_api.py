@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
@@ -183,6 +184,18 @@ def test_upload_over_the_limit_is_refused(api, picture, settings):
     assert_error(api.post(ASSETS, {"file": picture(1)}, format="multipart"), 413, "too_large")
 
 
+@pytest.mark.parametrize("suffix", ["x" * 300, "😀" * 100, "x" * 240 + ".jpg"])
+def test_file_name_of_any_suffix_is_taken(api, picture, suffix):
+    response = api.post(ASSETS, {"file": picture(1, name=f"a.{suffix}")}, format="multipart")
+    assert response.status_code == 201
+    assert len(Asset.objects.get().filename) <= 255
+
+
+def test_file_name_of_any_suffix_is_no_fault_of_ours_where_a_stranger_sends_it(picture, db):
+    client = Client(enforce_csrf_checks=True)
+    assert client.post("/login/", {"file": picture(1, name="a." + "x" * 300)}).status_code == 403
+
+
 def test_upload_over_the_limit_is_never_written_in_full(api, settings, monkeypatch):
     settings.MAX_UPLOAD_BYTES = 100_000
     written = []
@@ -193,7 +206,7 @@ def test_upload_over_the_limit_is_never_written_in_full(api, settings, monkeypat
         return spooled(file)
 
     monkeypatch.setattr(uploads, "spooled", measured)
-    large = SimpleUploadedFile("x.jpg", bytes(2_000_000))
+    large = SimpleUploadedFile("x.jpg", bytes(1_000_000))
     assert_error(api.post(ASSETS, {"file": large}, format="multipart"), 413, "too_large")
     assert written[0] < 200_000
 

@@ -26,8 +26,31 @@ def aged(path, seconds):
     return path
 
 
+class _Stat:
+    """Of a file, with another time of its last change: that one cannot be set."""
+
+    def __init__(self, real, changed):
+        self._real, self.st_ctime = real, changed
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
 @pytest.fixture
-def orphan(media):
+def changed(monkeypatch):
+    """{path: when it was put there}; other files when they were last modified."""
+    real, times = Path.stat, {}
+
+    def stat(path, **kwargs):
+        told = real(path, **kwargs)
+        return _Stat(told, times.get(path, told.st_mtime))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    return times
+
+
+@pytest.fixture
+def orphan(media, changed):
     """orphan(name, seconds): a file that belongs to no asset, and has not been written to for so long."""
 
     def make(name="originals/ab/cd/abcd", seconds=3601):
@@ -175,6 +198,18 @@ def test_sweep_removes_what_killed_processes_left(asset, orphan):
     left, young = orphan(), orphan("originals/ab/cd/young", 60)
     assert integrity.sweep() == 1
     assert [left.exists(), young.exists(), Path(one.original.path).exists()] == [False, True, True]
+
+
+def test_sweep_leaves_restored_files_that_have_no_rows_yet(asset, orphan, changed):
+    """A restore links or copies them with the time they were modified, and commits their rows afterwards."""
+    asset(1)
+    restored = orphan(seconds=400 * DAY)
+    changed[restored] = time.time() - 60
+    assert integrity.sweep() == 0
+    assert restored.exists()
+    changed[restored] = time.time() - 3600
+    assert integrity.sweep() == 1
+    assert not restored.exists()
 
 
 def test_sweep_leaves_everything_where_most_files_belong_to_nobody(asset, orphan, caplog):

@@ -13,11 +13,14 @@ import threading
 import time
 from ipaddress import ip_address, ip_network
 from itertools import count
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from gallery.errors import Code, Refused
 from gallery.ingest import fetch as fetching
+from gallery.ingest import guard
 from gallery.ingest.fetch import fetch
 from gallery.ingest.guard import is_public
 from gallery.uploads import store_upload
@@ -294,6 +297,30 @@ def test_next_address_is_tried_where_one_does_not_answer(serve, settings, monkey
     assert fetched(f"http://two.test:{origin.port}/") == BODY
 
 
+OWN = {
+    "eth0": [
+        SimpleNamespace(family=socket.AF_PACKET, address="02:42:ac:11:00:02"),
+        SimpleNamespace(family=socket.AF_INET, address="93.184.215.14"),
+        SimpleNamespace(family=socket.AF_INET6, address="2606:4700::99%eth0"),
+        SimpleNamespace(family=socket.AF_INET6, address="fe80::1%eth0"),
+    ]
+}
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "[2606:4700::99]", "[::ffff:93.184.215.14]"])
+def test_public_address_of_this_machine_is_refused(monkeypatch, dialled, address):
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: OWN)
+    assert "no server on the internet" in refused(f"http://{address}/")[1]
+    assert dialled == []
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "93.184.215.15"])
+def test_public_address_of_this_machine_may_be_allowed_and_others_are(monkeypatch, settings, address):
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: OWN)
+    settings.FETCH_ALLOWED_NETWORKS = [ip_network("93.184.215.14/32")]
+    assert guard._is_allowed(ip_address(address))
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "::8.8.8.8"])
 def test_public_address_is_public(address):
     assert is_public(ip_address(address))
@@ -546,6 +573,10 @@ def test_server_without_tls_is_refused(serve):
         ("/x", "attachment; filename*=UTF-8", "UTF-8"),
         ("/x", "attachment; filename=", "x"),
         ("/x", "attachment; filename=" + "y" * 5000, "y" * 200),
+        ("/x", "attachment; filename*=a; filename*0=b", "x"),
+        ("/x", f"attachment; filename*{'1' * 5000}=a", "x"),
+        ("/x", "attachment; filename*=idna''a", "x"),
+        ("/x", "attachment; filename*=undefined''a", "x"),
     ],
 )
 def test_file_name_is_what_the_server_says_or_what_the_url_ends_with(serve, path, header, name):

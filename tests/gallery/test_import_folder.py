@@ -3,7 +3,9 @@ import shutil
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError, InterfaceError, OperationalError
 
+from gallery.ingest import bulk
 from gallery.ingest.folder import pictures
 from gallery.models import Asset
 from tests.conftest import drawn, encoded
@@ -52,6 +54,32 @@ def test_import_stores_what_it_can_and_reports_the_rest(folder, staff, capsys):
     said = capsys.readouterr().out
     assert "refused  deep/broken.jpg: This is no picture" in said
     assert "2 stored, 0 there already, 1 refused" in said
+
+
+def test_what_nobody_thought_of_is_refused_and_logged_and_the_others_stored(folder, staff, monkeypatch, capsys, caplog):
+    real = bulk.store_upload
+
+    def store_upload(file, *args, **options):
+        if file.name == "a.jpg":
+            raise IntegrityError("a constraint")
+        return real(file, *args, **options)
+
+    monkeypatch.setattr(bulk, "store_upload", store_upload)
+    assert imported(folder) == 1
+    said = capsys.readouterr().out
+    assert "refused  a.jpg: Something went wrong here. It was logged." in said
+    assert "1 stored, 0 there already, 2 refused" in said
+    assert "a.jpg could not be stored" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_database_that_does_not_answer_ends_the_import(folder, staff, monkeypatch, error):
+    def store_upload(*args, **options):
+        raise error("the server closed the connection")
+
+    monkeypatch.setattr(bulk, "store_upload", store_upload)
+    with pytest.raises(error):
+        imported(folder)
 
 
 def test_second_run_stores_only_what_is_new(folder, staff, capsys):

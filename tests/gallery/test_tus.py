@@ -5,14 +5,18 @@ import errno
 import hashlib
 import os
 import re
+import socket
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils.http import http_date
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
 
 from gallery import integrity, tus, unfinished
 from gallery.errors import Code, Refused
@@ -246,6 +250,41 @@ def test_one_request_at_a_time(user_client, user, address):
         assert ask(user_client, "DELETE", address).status_code == 423
         assert head(user_client, address)["Upload-Offset"] == "0"
     assert add(user_client, address, 0, PICTURE).status_code == 204
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 31, "x" * 33, "x" * 300, "x" * 31 + "."])
+@pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
+def test_name_that_none_was_given_is_not_found(user_client, method, name):
+    assert ask(user_client, method, f"/upload/files/{name}/", Upload_Offset=0).status_code == 404
+
+
+# --- slow clients -------------------------------------------------------------------------------------------------
+
+
+def test_body_that_goes_on_for_ever_is_cut_off_and_what_came_counts(user_client, address, monkeypatch):
+    now = iter(range(0, 10_000, 50))
+    monkeypatch.setattr(tus, "time", SimpleNamespace(monotonic=lambda: next(now), time=time.time))
+    trickle = SimpleNamespace(read=lambda size: b"x", readline=None)
+    environ = {"wsgi.input": trickle, "CONTENT_LENGTH": str(HALF), "CONTENT_TYPE": BYTES}
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
+    response = user_client.generic("PATCH", address, headers=headers, **environ)
+    assert (response.status_code, response["Upload-Offset"]) == (204, "2")
+
+
+def test_connection_that_trickles_is_hung_up_in_the_midst_of_a_piece(user_client, address, monkeypatch):
+    monkeypatch.setattr(tus, "_BODY_S", 0.05)
+    client, server = socket.socketpair()
+    with client, server:
+        client.settimeout(5)
+        client.send(PICTURE[:10])  # and no more, nor does it close
+        body = Body(LengthReader(SocketUnreader(server), HALF))
+        environ = {"gunicorn.socket": server, "wsgi.input": body, "CONTENT_LENGTH": str(HALF), "CONTENT_TYPE": BYTES}
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
+        user_client.generic("PATCH", address, headers=headers, **environ)
+        assert client.recv(1) == b""
+        assert server.gettimeout() is None
+    assert head(user_client, address)["Upload-Offset"] == "10"
+    assert add(user_client, address, 10, PICTURE[10:])["X-Asset-Id"]
 
 
 # --- who ----------------------------------------------------------------------------------------------------------

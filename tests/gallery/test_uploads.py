@@ -1,10 +1,11 @@
 import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import OperationalError, connection
 
 from gallery import sandbox, uploads
 from gallery.errors import Code, Refused
@@ -109,6 +110,76 @@ def test_failed_row_takes_its_files_along(user, picture, media, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         store_upload(picture(1), user)
     assert files_in(media) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commit_whose_answer_is_lost_keeps_the_files(user, picture, media, monkeypatch):
+    real = connection.commit
+
+    def commit():
+        real()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "commit", commit)
+        with pytest.raises(OperationalError):
+            store_upload(picture(1), user)
+    assert len(files_in(media)) == 3
+    again = store_upload(picture(1), user)
+    assert again.duplicate
+    assert again.asset.original.read() == picture(1).read()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_collection_deleted_meanwhile_is_said_and_leaves_nothing(user, picture, media):
+    collection = Collection.objects.create(name="Shoes", owner=user)
+    Collection.objects.filter(pk=collection.pk).delete()
+    with pytest.raises(Refused) as refused:
+        store_upload(picture(1), user, Details(collection=collection))
+    assert (refused.value.code, "collection was deleted" in refused.value.detail) == (Code.NOT_FOUND, True)
+    assert not Asset.objects.exists()
+    assert files_in(media) == []
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_original_that_was_lost_comes_back_with_the_same_bytes(user, picture, media, damage):
+    first = store_upload(picture(1), user).asset
+    damage(Path(first.original.path))
+    again = store_upload(picture(1), user)
+    assert (again.duplicate, again.asset.original.name) == (True, first.original.name)
+    assert Path(first.original.path).read_bytes() == picture(1).read()
+    assert len(files_in(media)) == 3
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Paths that were written through to the disk."""
+    real, paths = os.fsync, []
+
+    def fsync(descriptor):
+        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def test_original_is_on_the_disk_with_the_folders_that_lead_to_it(user, picture, media, synced):
+    asset = store_upload(picture(1), user).asset
+    original = Path(asset.original.path).resolve()
+    assert synced == [original, *list(original.parents)[:4]]
+    assert synced[-1] == media.resolve()
+
+
+def test_original_that_does_not_reach_the_disk_is_refused(user, picture, media, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Refused) as refused:
+        store_upload(picture(1), user)
+    assert refused.value.code == Code.STORAGE_FULL
+    assert (Asset.objects.count(), files_in(media)) == (0, [])
 
 
 def test_deleted_asset_takes_its_files_along(user, picture, media, django_capture_on_commit_callbacks):

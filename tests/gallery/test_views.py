@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -245,6 +246,16 @@ def test_download_sends_the_original_under_its_own_name(
 
     assert b"".join(response.streaming_content) == picture(5).read()
     assert response["Content-Disposition"] == 'attachment; filename="picture-5.jpeg"'
+    assert response["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("redirect", ["", "/_media/"])
+def test_original_is_in_no_shared_cache(
+    user_client: Client, asset: Callable[..., Asset], settings: Any, redirect: str
+) -> None:
+    settings.MEDIA_REDIRECT = redirect
+    response = user_client.get(reverse("gallery:download", args=[asset().pk]))
+    assert response["Cache-Control"] == "private, no-cache"
 
 
 @pytest.mark.parametrize("name", ["preview", "thumbnail"])
@@ -370,6 +381,13 @@ def test_upload_without_script_lists_what_became_of_each_file(
     assert "notes.txt" in page
     assert "unsupported_type" in page
     assert "Identical to" in page
+
+
+def test_upload_takes_a_file_name_of_any_suffix(
+    user_client: Client, picture: Callable[..., SimpleUploadedFile]
+) -> None:
+    assert _upload(user_client, picture(1, name="a." + "x" * 300)).status_code == 201
+    assert Asset.objects.get().filename.endswith("xxx")
 
 
 def test_upload_without_script_asks_for_a_file(user_client: Client) -> None:

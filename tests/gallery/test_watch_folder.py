@@ -1,10 +1,14 @@
+import errno
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
+from gallery.errors import Code, Refused
+from gallery.ingest import bulk, watch
 from gallery.ingest.watch import Watched
 from gallery.management.commands import watch_folder
 from gallery.models import Asset
@@ -71,6 +75,43 @@ def test_file_not_taken_is_told_again(folder):
     (folder / "a.jpg").write_bytes(b"one")
     watched.look()
     assert [path.name for path in watched.look()] == [path.name for path in watched.look()] == ["a.jpg"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """clock.now, in seconds, as the watch reads it."""
+    read = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: read.now))
+    return read
+
+
+def test_file_put_off_counts_again_after_pauses_that_grow(folder, clock):
+    watched, file = Watched(folder), folder / "a.jpg"
+    file.write_bytes(b"one")
+    watched.look()
+    pauses = []
+    for _ in range(12):
+        assert watched.look() == [file]
+        pauses.append(watched.put_off(file))
+        clock.now += pauses[-1] - 1
+        assert watched.look() == []
+        clock.now += 1
+    assert pauses == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
+    assert looked(watched) == ["a.jpg"]
+    clock.now += 10_000
+    assert looked(watched) == []
+
+
+def test_file_put_off_counts_at_once_when_it_changes(folder, clock):
+    watched, file = Watched(folder), folder / "a.jpg"
+    file.write_bytes(b"one")
+    watched.look()
+    watched.look()
+    assert (watched.put_off(file), watched.put_off(file)) == (10, 20)
+    file.write_bytes(b"another")
+    assert watched.look() == []
+    assert watched.look() == [file]
+    assert watched.put_off(file) == 10
 
 
 @pytest.fixture
@@ -148,6 +189,31 @@ def test_database_that_does_not_answer_is_tried_again(watching, folder, monkeypa
     monkeypatch.setattr(watch_folder, "import_files", import_files)
     assert "1 stored" in watching(lambda: None)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Refused(Code.STORAGE_FULL, "The disk is full."), OSError(errno.EIO, "Input/output error")],
+)
+def test_file_that_could_not_be_taken_for_now_is_tried_again(watching, folder, monkeypatch, clock, error):
+    (folder / "a.jpg").write_bytes(jpeg(1))
+    real, calls = bulk.store_upload, []
+
+    def store_upload(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise error
+        return real(*args, **options)
+
+    def wait():
+        clock.now += 10
+
+    monkeypatch.setattr(bulk, "store_upload", store_upload)
+    said = watching(lambda: None, lambda: None, wait)
+    assert len(calls) == 2
+    assert f"put off  {folder / 'a.jpg'}: " in said
+    assert "It is tried again in 10 s." in said
+    assert "1 stored, 0 there already, 0 refused" in said
 
 
 def test_command_names_what_is_wrong(tmp_path, staff):

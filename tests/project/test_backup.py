@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.conf import settings
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import connection
 from django.db.models import FileField
 
@@ -594,4 +594,4 @@ def test_backups_know_every_field_that_names_a_file():
     fields = [field for model in apps.get_models() for field in model._meta.get_fields()]
     of_files = {(field.model, field.name) for field in fields if isinstance(field, FileField)}
     assert of_files == {(Asset, "original"), (Asset, "preview"), (Asset, "thumbnail")}
-    assert settings.STORAGES["default"]["BACKEND"] == "django.core.files.storage.FileSystemStorage"
+    assert isinstance(default_storage, FileSystemStorage)

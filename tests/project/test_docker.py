@@ -298,6 +298,10 @@ def test_only_the_upload_limit_is_filled_in_when_the_proxy_starts():
     assert set(re.findall(r"\$\{(\w+)\}", NGINX)) == {"MAX_UPLOAD_MB"}
 
 
+def test_proxy_collects_requests_so_that_slow_clients_hold_no_thread():
+    assert directives("proxy_request_buffering") == []
+
+
 def test_proxy_waits_as_long_as_gunicorn():
     gunicorn = runpy.run_path(str(ROOT / "assetsearch" / "gunicorn.py"))
     assert directives("proxy_read_timeout") == [f"{gunicorn['timeout']}s"]

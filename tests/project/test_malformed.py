@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -58,6 +59,44 @@ def test_json_nested_too_deep_is_refused(api, encoder, path, body):
 def test_json_longer_than_any_form_is_refused_before_it_is_read(anyone, db, path):
     body = b'{"username": "' + b"x" * 2_000_000 + b'"}'
     assert anyone.post(path, body, content_type="application/json").status_code == 400
+
+
+TAKING_FILES = {"/upload/": 5, "/": 1, "/compare/": 1, "/api/v1/assets/": 1, "/api/v1/search/": 5}
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+def announced(client, path, length, **headers):
+    """An answer to a form with files of that length, of which nothing has come yet."""
+    return client.generic("POST", path, CONTENT_TYPE=MULTIPART, CONTENT_LENGTH=str(length), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "path", ["/login/", "/admin/login/", "/collections/", "/nothing/", "/api/v1/token/", "/api/v1/assets/1/", "/login"]
+)
+def test_files_are_refused_where_none_are_taken(anyone, db, path):
+    response = announced(anyone, path, 1_000_001)
+    assert response.status_code == 413
+    assert b"too_large" in response.content
+    assert announced(anyone, path, 1_000_000).status_code != 413
+
+
+@pytest.mark.parametrize("path", TAKING_FILES)
+def test_files_are_refused_in_all_where_they_are_taken(anyone, db, settings, path):
+    most = TAKING_FILES[path] * settings.MAX_UPLOAD_BYTES + 1_000_000
+    refused = announced(anyone, path, most + 1, Accept="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert f"at most {most // 1_000_000} MB" in refused.json()["detail"]
+    assert announced(anyone, path, most).status_code != 413
+
+
+def test_refused_files_are_not_written(db, monkeypatch):
+    def opened(*_, **__):
+        raise AssertionError("a file was begun")
+
+    monkeypatch.setattr("gallery.upload_handler.CappedFileUploadHandler.new_file", opened)
+    client = Client(enforce_csrf_checks=True)
+    large = SimpleUploadedFile("a.jpg", bytes(1_000_000))
+    assert client.post("/login/", {"file": large}).status_code == 413
 
 
 @pytest.mark.parametrize("position", ["p=abc", "p=%00", "p=" + "9" * 40])

@@ -23,6 +23,7 @@ const pauseAll = cancelAll.cloneNode();
 pauseAll.removeAttribute("data-cancel-all");
 cancelAll.before(pauseAll);
 const { maxMegabytes, accepted } = form.dataset;
+const suffixes = form.querySelector("input[type=file]").accept.split(",").filter((kind) => kind.startsWith("."));
 const uploads = [];
 let paused = false;
 
@@ -55,9 +56,14 @@ function add(files) {
 function refusalOf(file) {
   if (file.size > maxMegabytes * 1e6)
     return { code: "too_large", detail: `The file is too large; at most ${maxMegabytes} MB are taken.` };
-  if (file.type && !file.type.startsWith("image/"))
+  if (file.type && !file.type.startsWith("image/") && !isNamedAsOne(file))
     return { code: "unsupported_type", detail: `This is no picture we can read: ${accepted}.` };
   return null;
+}
+
+/** Systems have types of their own for some pictures, such as application/dicom; the server goes by the content. */
+function isNamedAsOne({ name, type }) {
+  return type === "application/dicom" || suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
 }
 
 // --- rows -------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from gallery.errors import Code, Refused
 from gallery.ingest.crawl.frontier import REQUESTS_AT_ONCE
 from gallery.ingest.fetch import check, failures, file_name, header, parse, ssl_context
 from gallery.ingest.guard import GuardedBackend
+from gallery.uploads import storage_errors
 
 USER_AGENT = "AssetSearch"
 _MAX_PAGE_BYTES = 5_000_000
@@ -99,17 +100,20 @@ class _Download:
         return HtmlResponse(self._request.url, headers=Headers(response.headers), body=body)
 
     def _spooled(self, response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFile:
-        upload = TemporaryUploadedFile(file_name(response, url), header(response, "content-type"), 0, None)
-        try:
-            for chunk in self._chunks(response, settings.MAX_UPLOAD_BYTES):
-                upload.write(chunk)
-            upload.flush()
-            upload.size = upload.tell()
-            upload.seek(0)
-        except BaseException:
-            upload.close()
-            raise
-        return upload
+        with storage_errors():
+            # under no name of the server's, which may be longer than a file's can be
+            upload = TemporaryUploadedFile("fetched", header(response, "content-type"), 0, None)
+            try:
+                for chunk in self._chunks(response, settings.MAX_UPLOAD_BYTES):
+                    upload.write(chunk)
+                upload.flush()
+                upload.size = upload.tell()
+                upload.name = file_name(response, url)
+                upload.seek(0)
+            except BaseException:
+                upload.close()
+                raise
+            return upload
 
     def _chunks(self, response: httpcore2.Response, most_bytes: int) -> Iterator[bytes]:
         size = 0

@@ -146,14 +146,22 @@ class Frontier(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         """What was handed out comes back to be tried again, or with the URL that it was redirected to."""
         found: Found = request.meta["found"]
+        try:
+            return self._enqueued(request, found)
+        except Exception as error:  # Scrapy drops the request then, and what it was for would stay under way
+            self._spider.left(found, error)  # type: ignore[attr-defined]
+            return False
+
+    def _enqueued(self, request: Request, found: Found) -> bool:
         came_by = request.meta.get("redirect_urls", [])
+        # first of all: what is none of the site's need not be a URL that could be fetched
+        if came_by and site_of(request.url) not in self._sites_of(found):
+            self._spider.redirected_away(found, request.url)  # type: ignore[attr-defined]
+            return False
         is_the_same = key_of(request.url) == key_of(found.url)  # with a session added to it
         if not came_by or (is_the_same and request.url not in came_by):
             self._again.append(request)
             return True
-        if site_of(request.url) not in (self._scope.picture_sites if found.is_picture else {self._scope.site}):
-            self._spider.redirected_away(found, request.url)  # type: ignore[attr-defined]
-            return False
         with self._rows:
             self._mark_done(found)
             redirects = request.meta["redirect_times"]
@@ -213,6 +221,9 @@ class Frontier(BaseScheduler):
             self._path.unlink()
 
     # ---
+
+    def _sites_of(self, found: Found) -> frozenset[Site]:
+        return self._scope.picture_sites if found.is_picture else frozenset([self._scope.site])
 
     def _is_over(self) -> bool:
         if not self.stopped_by:

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.db import OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from scrapy import Request, Spider, signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
@@ -33,6 +33,8 @@ from gallery.ingest.fetch import named_status
 from gallery.models import Asset
 from gallery.signals import bulk_finished
 from gallery.uploads import Details, store_upload
+
+logger = logging.getLogger(__name__)
 
 #: Requests in a row without an answer, after which the site counts as gone, for now.
 _MOST_UNANSWERED = 10
@@ -194,9 +196,13 @@ class PictureSpider(Spider):
             return
         try:
             outcome = await asyncio.get_running_loop().run_in_executor(self.decoders, self._store, found, file)
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             self.frontier.stop(f"the database, which does not answer: {error}")
             return
+        except Exception:  # else the picture would stay under way, and a dozen of them end the crawl
+            logger.exception("%s could not be stored", found)
+            refused = Refused(Code.INTERNAL, "Something went wrong here. It was logged.")
+            outcome = Outcome(found, refused=refused)
         self._tell(found, outcome)
 
     def failed(self, failure: Failure) -> None:
@@ -209,8 +215,10 @@ class PictureSpider(Spider):
             self._unanswered += 1
             if self._unanswered == _MOST_UNANSWERED:
                 self.frontier.stop(f"the site, which answers nothing any more: {error}")
-        why = error if isinstance(error, Refused) else Refused(Code.INVALID, _sentence(error))
-        self._leave(found, why)
+        self.left(found, error)
+
+    def left(self, found: Found, error: BaseException | None) -> None:
+        self._leave(found, error if isinstance(error, Refused) else Refused(Code.INVALID, _sentence(error)))
 
     def redirected_away(self, found: Found, url: str) -> None:
         self._leave(found, Refused(Code.INVALID, f"It leads to another site, {url}"))

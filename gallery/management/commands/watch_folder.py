@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
-from django.db import OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from gallery.ingest.bulk import Outcome, Report
 from gallery.ingest.folder import import_files
@@ -50,11 +50,19 @@ class Command(ImportCommand):
             return
         try:
             for outcome in import_files(complete, owner, details):
+                if outcome.may_pass:
+                    self._tell_put_off(outcome, watched.put_off(outcome.source))
+                    continue
                 watched.take(outcome.source)
                 report.add(outcome)
                 self._tell(outcome)
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             self.stderr.write(f"The database does not answer; this is tried again. {error}")
+
+    def _tell_put_off(self, outcome: Outcome[Path], seconds: int) -> None:
+        self.stdout.write(
+            f"put off  {printable(str(outcome.source))}: {outcome.refused} It is tried again in {seconds} s."
+        )
 
     def _tell(self, outcome: Outcome[Path]) -> None:
         if outcome.refused:

@@ -1,8 +1,9 @@
 import csv
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from search import encoders, index, kinds, switching
 from search.encoders import EncoderUnavailable, ImageEncoder
-from search.evaluation import layouts, problems, report, run
+from search.evaluation import against_exact, layouts, problems, report, run
 from search.evaluation.folders import encode_images
 from search.evaluation.indexes import by_index
 from search.evaluation.layouts import LayoutError, Task
@@ -20,11 +21,13 @@ from search.evaluation.problems import Problem
 from search.evaluation.robustness import Recall, robustness
 from search.evaluation.run import Outcome
 from search.index import BuildFailed
-from search.metrics import COSINE, METRICS
-from search.models import Encoder, Evaluation
+from search.metrics import COSINE, METRICS, Metric
+from search.models import Encoder, Evaluation, IndexBuild
 from search.switching import CannotSwitch
 
 _HEADER = "by".ljust(44)
+#: What an index of an encoder comes to.
+Find = Callable[[Encoder, IndexBuild], list[Outcome]]
 #: A file's name may hold bytes that are no letters.
 _ODD_LETTERS = "backslashreplace"
 
@@ -52,8 +55,9 @@ class Used:
 class Command(BaseCommand):
     help = (
         "How well pictures are found: precision, recall, mAP, NDCG and more, of labelled folders without importing "
-        "them, or of the gallery by its collections or tags. Each figure comes with a 95 % bootstrap interval; further "
-        "encoders and metrics are held against the first, query by query."
+        "them, or of the gallery by its collections or tags; or how much of what exact search finds an index finds. "
+        "Each figure comes with a 95 % bootstrap interval; further encoders, metrics and indexes are held against the "
+        "first, query by query."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,12 +68,18 @@ class Command(BaseCommand):
             help=f"A folder in any layout known: {', '.join(layouts.LAYOUTS)}.",
         )  # fmt: skip
         source.add_argument("--labels", choices=problems.LABELS, help="The gallery: what labels its assets.")
+        source.add_argument(
+            "--gallery", action="store_true",
+            help="The gallery itself: how much of what exact search finds an index finds, the one that serves or of "
+            "each --kind.",
+        )  # fmt: skip
         parser.add_argument(
             "--encoder", action="append", default=[], metavar="NAME", help="May be repeated; default: what serves."
         )
         parser.add_argument(
             "--kind", action="append", choices=[name for name in kinds.NAMES if name != kinds.EXACT], default=[],
-            help="With --labels: also by an index of that kind, built for this and gone afterwards. May be repeated.",
+            help="With --labels also by an index of that kind, with --gallery by that alone: built for this and gone "
+            "afterwards. May be repeated.",
         )  # fmt: skip
         parser.add_argument("--metric", action="append", choices=list(METRICS), help="May be repeated.")
         parser.add_argument(
@@ -83,8 +93,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["kind"] and not options["labels"]:
-            raise CommandError("Indexes are of the gallery: --kind goes with --labels.")
+        if options["kind"] and not _is_of_gallery(options):
+            raise CommandError("Indexes are of the gallery: --kind goes with --labels or --gallery.")
+        if options["gallery"]:
+            _refuse_beside_gallery(options)
         for path in filter(None, (options["json"], options["csv"], options["report"])):
             if not path.parent.is_dir():
                 raise CommandError(f"{path.parent} is not a folder to write into.")
@@ -93,6 +105,8 @@ class Command(BaseCommand):
         used = [self._used(name, options) for name in options["encoder"] or [None]]
         evaluated = list(self._evaluated(used, options))
         outcomes = [outcome for _, several in evaluated for outcome in several]
+        if not outcomes:
+            raise CommandError("No index could be built: there is nothing to measure.")
         self._tell(outcomes)
         self._keep(outcomes)
         found_again = self._found_again(used, evaluated) if options["robustness"] else {}
@@ -106,10 +120,10 @@ class Command(BaseCommand):
 
     def _used(self, name: str | None, options: dict[str, Any]) -> Used:
         """All that is needed of an encoder, before any work is done: of several, the last may be the one amiss."""
-        needs_row = name is None or options["labels"] or switching.names_row(name)
+        needs_row = name is None or _is_of_gallery(options) or switching.names_row(name)
         try:
             row = self._row(name) if needs_row else None
-            is_loaded = options["robustness"] or not options["labels"]
+            is_loaded = options["robustness"] or not _is_of_gallery(options)
             encoder = (row.load() if row else encoders.load(str(name))) if is_loaded else None
         except (LookupError, EncoderUnavailable, CannotSwitch) as error:
             raise CommandError(str(error)) from None
@@ -125,8 +139,13 @@ class Command(BaseCommand):
             raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
         return row
 
-    def _evaluated(self, used: Sequence[Used], options: dict[str, Any]) -> Iterator[tuple[Problem, list[Outcome]]]:
-        metrics = [METRICS[name] for name in options["metric"] or [COSINE.name]]
+    def _evaluated(
+        self, used: Sequence[Used], options: dict[str, Any]
+    ) -> Iterator[tuple[Problem | None, list[Outcome]]]:
+        if options["gallery"]:
+            yield from self._against_exact(used, options)
+            return
+        metrics = _metrics(options)
         task = self._task(options)
         for one in used:
             problem = self._embedded(task, one) if task else problems.of_gallery(one.known_row, options["labels"])
@@ -138,16 +157,29 @@ class Command(BaseCommand):
                 ]
             except ValueError as error:
                 raise CommandError("\n".join([str(error), *problem.notes])) from None
-            yield (
-                problem,
-                outcomes + [found for kind in options["kind"] for found in self._by_index(problem, one, kind)],
-            )
+            yield problem, outcomes + self._by_kinds(one, options["kind"], partial(by_index, problem))
 
-    def _by_index(self, problem: Problem, used: Used, kind: str) -> list[Outcome]:
+    def _against_exact(
+        self, used: Sequence[Used], options: dict[str, Any]
+    ) -> Iterator[tuple[Problem | None, list[Outcome]]]:
+        """By the index that serves, or by each kind."""
+        serving = [None if options["kind"] else _serving(one.known_row) for one in used]
+        try:
+            asked = [against_exact.draw(one.known_row) for one in used]
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        for one, some, build in zip(used, asked, serving, strict=True):
+            find = partial(against_exact.outcomes, some, _metrics(options))
+            yield None, find(one.known_row, build) if build else self._by_kinds(one, options["kind"], find)
+
+    def _by_kinds(self, used: Used, wanted: Sequence[str], find: Find) -> list[Outcome]:
+        return [found for kind in wanted for found in self._by_index(used.known_row, kind, find)]
+
+    def _by_index(self, row: Encoder, kind: str, find: Find) -> list[Outcome]:
         self.stderr.write(f"Building an index: {kind} ...")
         try:
-            with index.trial(used.known_row, kind) as made:
-                return by_index(problem, used.known_row, made)
+            with index.trial(row, kind) as made:
+                return find(row, made)
         except BuildFailed as error:  # a gallery may be too small for one kind; the others can be told all the same
             self.stderr.write(f"{kind}: {error}")
             return []
@@ -172,6 +204,7 @@ class Command(BaseCommand):
         """By encoder; of what can be opened still."""
         again = {}
         for one, (problem, _) in zip(used, evaluated, strict=True):
+            assert problem  # noqa: S101 (--robustness was refused beside --gallery)
             try:
                 again[one.name] = self._altered(problem, one)
             except ValueError as error:
@@ -206,6 +239,34 @@ class Command(BaseCommand):
             self.stdout.write(f"{name:44}" + "".join(f"{_figure(outcome, measure):>22}" for measure in told))
         for line in report.comparisons(outcomes):
             self.stdout.write(line)
+
+
+def _is_of_gallery(options: dict[str, Any]) -> bool:
+    return bool(options["labels"] or options["gallery"])
+
+
+def _metrics(options: dict[str, Any]) -> list[Metric]:
+    return [METRICS[name] for name in options["metric"] or [COSINE.name]]
+
+
+def _refuse_beside_gallery(options: dict[str, Any]) -> None:
+    """What an index has no part in."""
+    if options["robustness"]:
+        raise CommandError("--robustness tells of an encoder, and --gallery of an index: ask for one at a time.")
+    exact = [metric.name for metric in _metrics(options) if not metric.ranks_as_cosine]
+    if exact:
+        served = ", ".join(metric.name for metric in METRICS.values() if metric.ranks_as_cosine)
+        raise CommandError(f"No index serves {exact[0]}: a search by it is exact. --gallery takes {served}.")
+
+
+def _serving(row: Encoder) -> IndexBuild:
+    build = IndexBuild.objects.serving(row)
+    if build is None or build.tuned is None:
+        raise CommandError(
+            f"No index of {row.name} serves: every search is exact, and misses nothing. "
+            "Give --kind to measure one that is built for this."
+        )
+    return build
 
 
 def _figure(outcome: Outcome, measure: str) -> str:
