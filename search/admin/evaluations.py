@@ -33,7 +33,8 @@ def _told(value: float | None) -> str:
 class EvaluationAdmin(ReadOnlyAdmin):
     list_display = [
         "taken", "problem", "encoder", "metric", "index", "protocol", "queries",
-        _measure("precision@1"), _measure("precision@10"), _measure("map@10"), _measure("ndcg@10"), _measure("recall@10"),
+        _measure("precision@1"), _measure("precision@10"), _measure("map@10"),
+        _measure("ndcg@10"), _measure("recall@10"),
     ]  # fmt: skip
     list_filter = ["problem", "encoder", "metric", "index"]
     date_hierarchy = "taken"
