@@ -25,10 +25,11 @@ _COPIED_AT_ONCE = 20_000
 
 _ASSETS = """
     INSERT INTO gallery_asset (id, owner_id, title, filename, created, original, preview, thumbnail, sha256, format,
-                               width, height, size_bytes, caption, keywords, camera, lens, status, error)
+                               width, height, size_bytes, caption, keywords, camera, lens, status, error,
+                               source_url)
     SELECT i, %s, 'asset ' || i, i || '.jpg', now() - i * interval '1 second', '', '', '', lpad(to_hex(i), 64, '0'),
            (ARRAY['JPEG', 'PNG', 'WEBP'])[1 + i %% 3], 200 + i %% 3800, 200 + i %% 2800, 10000 + i,
-           '', '{}', '', '', 'ready', ''
+           '', '{}', '', '', 'ready', '', ''
     FROM generate_series(%s, %s) AS i
 """
 _TAGGED = (

@@ -1,6 +1,5 @@
 """Holds rows and files against each other: what is missing, what was altered, and files that belong to no row."""
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from gallery import sandbox, unfinished
 from gallery.errors import Refused
 from gallery.images import Rendered
 from gallery.models import Asset
+from gallery.uploads import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ _ORPHAN_AGE = timedelta(minutes=30)
 _ABANDONED_AGE = timedelta(days=1)
 #: Files that a sweep removes unasked. A process killed at the worst moment leaves three for each of its uploads.
 _MOST_SWEPT = 300
-_CHUNK_BYTES = 1 << 20
 _ROWS_AT_ONCE = 500
 
 
@@ -72,14 +71,11 @@ def _check(asset: Asset, *, repair: bool) -> list[Finding]:
 
 
 def _damage(asset: Asset) -> Fault | None:
-    digest = hashlib.sha256()
     try:
         with default_storage.open(asset.original.name or "") as original:
-            for chunk in original.chunks(_CHUNK_BYTES):
-                digest.update(chunk)
+            return None if sha256_of(original) == asset.sha256 else Fault.ALTERED
     except OSError:
         return Fault.MISSING
-    return None if digest.hexdigest() == asset.sha256 else Fault.ALTERED
 
 
 def _is_there(name: str) -> bool:

@@ -250,6 +250,10 @@ class Asset(models.Model):
     width = models.PositiveIntegerField("width (px)", help_text="Upright.")
     height = models.PositiveIntegerField("height (px)", help_text="Upright.")
     size_bytes = models.PositiveBigIntegerField("size (bytes)")
+    perceptual_hash = models.BigIntegerField(
+        null=True, editable=False, help_text="Of its preview: 64 bits, of which copies of a picture share nearly all."
+    )
+    source_url = models.TextField("source", blank=True, help_text="The page or the address it was fetched from.")
 
     caption = models.TextField(blank=True, help_text="Here and below: as the file says.")
     keywords = ArrayField(models.CharField(max_length=MOST_KEYWORD), default=list, blank=True)

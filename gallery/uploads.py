@@ -57,6 +57,7 @@ class Details:
     title: str = ""
     collection: Collection | None = None
     tags: list[str] = field(default_factory=list)
+    source_url: str = ""
 
 
 def store_upload(file: File[bytes], owner: User, details: Details | None = None, *, in_bulk: bool = False) -> Stored:
@@ -79,7 +80,7 @@ def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
     if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
         raise too_large()
     if isinstance(file, TemporaryUploadedFile):  # it is one already, and goes with the request
-        yield Path(file.temporary_file_path()), _sha256(file)
+        yield Path(file.temporary_file_path()), sha256_of(file)
         return
     with tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy:
         digest, size = hashlib.sha256(), 0
@@ -93,7 +94,7 @@ def spooled(file: File[bytes]) -> Iterator[tuple[Path, str]]:
         yield Path(copy.name), digest.hexdigest()
 
 
-def _sha256(file: File[bytes]) -> str:
+def sha256_of(file: File[bytes]) -> str:
     digest = hashlib.sha256()
     for chunk in file.chunks(1 << 20):
         digest.update(chunk)
@@ -113,6 +114,7 @@ def _unsaved(filename: str, details: Details, rendered: Rendered) -> Asset:
     return Asset(
         title=(details.title.strip() or told.title or PurePosixPath(filename).stem)[:300],
         filename=filename,
+        source_url=details.source_url,
         collection=details.collection,
         format=rendered.format,
         width=rendered.width,
