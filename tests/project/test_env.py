@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from assetsearch import env
 
 
-def check(**variables):
+def check(*options, **variables):
     """`manage.py check` with the variables set."""
     return subprocess.run(
-        [sys.executable, "manage.py", "check"],
+        [sys.executable, "manage.py", "check", *options],
         cwd=settings.BASE_DIR,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "assetsearch.settings", **variables},
         capture_output=True,
@@ -51,6 +51,14 @@ def read_path():
 
 def read_words():
     return env.words("VALUE", ["a", "b"], "")
+
+
+def test_behind_https_nothing_is_left_to_secure(tmp_path):
+    """Django's own list of what to set before a site is reached by others."""
+    deployed = check("--deploy", "--fail-level", "WARNING", BEHIND_HTTPS="true", DATA_DIR=str(tmp_path))
+    assert deployed.returncode == 0, deployed.stderr
+    over_http = check("--deploy", "--fail-level", "WARNING", DATA_DIR=str(tmp_path))
+    assert "security.W012" in over_http.stderr  # a cookie of sessions that travels unencrypted
 
 
 def test_typo_stops_the_start_and_is_named(tmp_path):
