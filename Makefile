@@ -1,9 +1,9 @@
-# make run · make test · make check · make bench · make install
+# make run · make test · make faults · make check · make bench · make install
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench install screenshots lock
+.PHONY: run test faults check bench install screenshots lock
 
 run: .venv/installed
 	@exec $(BIN)/python manage.py up
@@ -13,6 +13,12 @@ install: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest
+
+# Processes killed at random moments, as `make test` does for a minute or two: make faults FAULT_SEED=7 (ten minutes)
+faults: export FAULT_UPLOADS ?= 200
+faults: export FAULT_KILLS ?= 30
+faults: .venv/installed-test
+	$(BIN)/python -m pytest -s tests/faults
 
 check: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """For probes: is the process alive, and can it serve."""
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
@@ -29,6 +29,6 @@ def _missing() -> list[str]:
             return ["migrations: run `manage.py prepare`"]
         if Encoder.objects.active() is None:
             return ["encoder: run `manage.py prepare`"]
-    except (DatabaseError, RuntimeError):  # the latter: the embedded server did not start
+    except (Error, RuntimeError):  # the latter: the embedded server did not start
         return ["database"]
     return [] if settings.MEDIA_ROOT.is_dir() else ["media folder"]

@@ -1,14 +1,18 @@
-"""Turns away requests that no browser sends, before anything behind trips over them."""
+"""Turns away requests that no browser sends, and more than may be sent, before anything behind trips over them."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from http import HTTPStatus
+from threading import BoundedSemaphore
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import Resolver404, resolve
 from django.views.defaults import bad_request
 
-from gallery.errors import Code
+from gallery.errors import Code, Refused
+from gallery.web import Request, View, for_members
 
 _FORM_WITH_FILES = "multipart/form-data"
 #: Pieces of resumable uploads. Nothing reads them but what limits them.
@@ -16,7 +20,23 @@ _PIECES = "application/offset+octet-stream"
 #: Routes whose forms may hold files, and how many of the largest size these may come to. Where several are taken, five:
 #: 1 GB by default holds a folder of photographs without script, or the API's twenty pictures of 50 MB, and what eight
 #: threads take in at once fits on a disk. The proxy of docker-compose.yml lets one through.
-_FILES_TAKEN = {"api:asset-list": 1, "search:search": 1, "search:compare": 1, "api:search": 5, "gallery:upload": 5}
+_FILES_TAKEN = {
+    "api:asset-list": 1,
+    "api:asset-check": 5,
+    "api:search": 5,
+    "gallery:upload": 5,
+    "search:search": 1,
+    "search:compare": 1,
+    "search:check": 1,
+}
+#: Routes whose forms may hold a ZIP file.
+_ARCHIVE_TAKEN = {"gallery:begin_import", "api:import-list"}
+#: Routes among them that strangers may search by, where PUBLIC_READ says so.
+_TAKEN_FROM_STRANGERS = {"search:search", "api:search"}
+
+
+class _Passed(Request):
+    until_answered: ExitStack
 
 
 class RefuseMalformed:
@@ -24,13 +44,29 @@ class RefuseMalformed:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        # however slow strangers are, threads are left to those who are signed in
+        self._strangers = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: _Passed) -> HttpResponseBase:
         if _has_nul(request) or _is_in_another_encoding(request) or _is_too_long(request):
             return _refusal(request)
         if _has_too_much(request):
-            return _too_large(request)
-        return self.get_response(request)
+            return _told(request, _too_large(request))
+        with ExitStack() as request.until_answered:
+            return self.get_response(request)
+
+    def process_view(
+        self, request: _Passed, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        """Large forms of strangers, before CSRF's own process_view reads them."""
+        if not _is_large_and_a_strangers(request):
+            return None
+        if not (settings.PUBLIC_READ and _route(request) in _TAKEN_FROM_STRANGERS):
+            return None if _is_api(request) else for_members(view)(request, *args, **kwargs)  # the API reads none
+        if not self._strangers.acquire(blocking=False):
+            return _told(request, _busy())
+        request.until_answered.callback(self._strangers.release)
+        return None
 
 
 def _has_nul(request: HttpRequest) -> bool:
@@ -55,31 +91,55 @@ def _has_too_much(request: HttpRequest) -> bool:
 
 
 def _most_bytes(request: HttpRequest) -> int:
-    return _files_taken(request) * settings.MAX_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    route = _route(request)
+    archive = settings.MAX_IMPORT_BYTES if route in _ARCHIVE_TAKEN else 0
+    files = _FILES_TAKEN.get(route, 0) * settings.MAX_UPLOAD_BYTES
+    return archive + files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-def _files_taken(request: HttpRequest) -> int:
+def _route(request: HttpRequest) -> str:
     try:
-        return _FILES_TAKEN.get(resolve(request.path_info).view_name, 0)
+        return resolve(request.path_info).view_name
     except Resolver404:
-        return 0
+        return ""
 
 
 def _announced(request: HttpRequest) -> int:
     return int(request.META.get("CONTENT_LENGTH") or 0)
 
 
-def _too_large(request: HttpRequest) -> HttpResponse:
+def _is_large_and_a_strangers(request: Request) -> bool:
+    is_large = request.content_type == _FORM_WITH_FILES and _announced(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    # a token that is none is refused before anything is read
+    has_token = _is_api(request) and request.headers.get("Authorization", "").lower().startswith("token ")
+    return is_large and not has_token and not request.user.is_authenticated
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _too_large(request: HttpRequest) -> Refused:
     megabytes = _most_bytes(request) // 1_000_000
-    detail = f"The request is too large; at most {megabytes} MB are taken here."
-    if request.path.startswith("/api/") or "application/json" in request.headers.get("Accept", ""):
-        return JsonResponse({"code": Code.TOO_LARGE, "detail": detail}, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    said = f"{detail} ({Code.TOO_LARGE})"
-    return HttpResponse(said, content_type="text/plain", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return Refused(Code.TOO_LARGE, f"The request is too large; at most {megabytes} MB are taken here.")
+
+
+def _busy() -> Refused:
+    detail = "Too many large pictures are being sent right now. Try again in a moment, sign in, or send a smaller one."
+    return Refused(Code.THROTTLED, detail)
+
+
+def _told(request: HttpRequest, refused: Refused) -> HttpResponse:
+    status, headers = refused.http_status, refused.headers
+    if _is_api(request) or "application/json" in request.headers.get("Accept", ""):
+        return JsonResponse({"code": refused.code, "detail": refused.detail}, status=status, headers=headers)
+    headers = {**headers, "X-Refused": refused.code}  # the page's script shows the sentence
+    said = f"{refused.detail} ({refused.code})"
+    return HttpResponse(said, content_type="text/plain", status=status, headers=headers)
 
 
 def _refusal(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith("/api/"):
+    if _is_api(request):
         return JsonResponse(
             {"code": Code.INVALID, "detail": "The request is malformed."}, status=HTTPStatus.BAD_REQUEST
         )

@@ -35,6 +35,8 @@ _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 10
 #: What is left of a server that was killed keeps the next from starting, for a moment; so does one that is starting.
 _REMAINS_SECONDS = 30
+#: Who revives it sees to other processes too, and comes back.
+_REVIVE_SECONDS = 3
 
 #: Postgres' advice for a server of its own. Pages are taken when they are first used, so a small gallery stays small.
 _SHARED_BUFFERS_MB = min(8192, psutil.virtual_memory().total // 4 // 1_000_000)
@@ -94,10 +96,14 @@ def release(data_dir: Path) -> None:
 
 
 def revive(data_dir: Path) -> None:
-    """Start the server again if it has died; for the one who answers for it."""
-    if not is_running(data_dir):
+    """Start the server again if it has died; for the one who answers for it, who tries again where that failed."""
+    if is_running(data_dir):
+        return
+    try:
         with _changing(data_dir):
-            _ensure_running(data_dir)
+            _ensure_running(data_dir, _REVIVE_SECONDS)
+    except (RuntimeError, psycopg.Error, OSError) as error:
+        logger.error("Postgres died and is tried again. %s", error)  # noqa: TRY400 (each few seconds while it is down)
 
 
 @contextmanager
@@ -131,12 +137,13 @@ def _connect(data_dir: Path) -> psycopg.Connection[Any]:
     )
 
 
-def _ensure_running(data_dir: Path) -> None:
-    until = time.monotonic() + _REMAINS_SECONDS
+def _ensure_running(data_dir: Path, patience_seconds: float = _REMAINS_SECONDS) -> None:
+    until = time.monotonic() + patience_seconds
     while not is_running(data_dir):
         try:
             _start(data_dir)
         except subprocess.SubprocessError as error:
+            _remove_remains(data_dir)
             if time.monotonic() > until:
                 log = cluster_dir(data_dir) / "log"
                 raise RuntimeError(f"Postgres did not start. Its log is at {log}.") from error
@@ -152,6 +159,30 @@ def _start(data_dir: Path) -> None:
     options = [f"-c {name}={shlex.quote(value)}" for name, value in _SETTINGS.items()]
     arguments = ("-l", str(server.log), "-o", f"-k {shlex.quote(str(socket))} {' '.join(options)}")
     _pg_ctl(data_dir, "start", *arguments, timeout=_START_TIMEOUT_S)
+
+
+def _remove_remains(data_dir: Path) -> None:
+    """What of a server that was killed keeps the next from starting.
+
+    A process of its that is busy with a query goes on to the end of that. And the number that its file tells of may be
+    another process's by now, as in a container that was started again; Postgres takes that for a server.
+    """
+    own = {process.pid: process for process in psutil.process_iter() if _is_of_server(process, data_dir)}
+    for process in own.values():
+        with suppress(psutil.Error):
+            if process.ppid() not in own and process.cmdline()[0].startswith("postgres:"):
+                process.kill()
+    told = cluster_dir(data_dir) / "postmaster.pid"
+    with suppress(OSError, ValueError, IndexError):
+        if int(told.read_text().split()[0]) not in own:
+            told.unlink()
+
+
+def _is_of_server(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        return process.name() == "postgres" and process.cwd() == str(cluster_dir(data_dir).resolve())
+    except psutil.Error:
+        return False
 
 
 def _make_private(folder: Path, user: str | None) -> None:

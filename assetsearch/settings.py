@@ -100,6 +100,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "assetsearch.unavailable.Unavailable",
     "assetsearch.malformed.RefuseMalformed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -135,7 +136,7 @@ PREPARED_STATEMENTS = env.flag(
     meaning="Keep the plans of searches. Say false behind a pooler that hands a connection on with each transaction.",
 )
 _DATABASE_OPTIONS = {
-    "connect_timeout": 5,  # seconds; a page should say 503 before its reader gives up
+    "connect_timeout": 3,  # seconds; a page is to say 503 within 5 s, and has waited one for the connection it had
     # what a connection asks a second time; what Django itself asks is never prepared
     "prepare_threshold": 1 if PREPARED_STATEMENTS else None,
 }
@@ -173,8 +174,19 @@ STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show soon
 MEDIA_ROOT = DATA_DIR / "media"
+S3_BUCKET = env.text(
+    "S3_BUCKET", "", "Bucket for originals and renditions; see docs/storage.md. Empty: the folder `DATA_DIR/media`."
+)
+S3_ENDPOINT_URL = env.text(
+    "S3_ENDPOINT_URL",
+    "",
+    "Object store other than Amazon's, as servers and browsers reach it, e.g. `https://s3.example.org`.",
+)
+if S3_ENDPOINT_URL and not S3_ENDPOINT_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured("S3_ENDPOINT_URL does not fit: it must be https://host or http://host:port")
+S3_REGION = env.text("S3_REGION", "", "Region of the bucket. Empty: as boto3's own variables say.")
 STORAGES = {
-    "default": {"BACKEND": "gallery.storage.LastingStorage"},
+    "default": {"BACKEND": "gallery.bucket.BucketStorage" if S3_BUCKET else "gallery.storage.LastingStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 SPOOL_DIR = DATA_DIR / "spool"  # of uploads under way; temporary folders of systems are often small, or in memory
@@ -190,6 +202,10 @@ MEDIA_REDIRECT = env.text(
     "Prefix of the proxy's internal location for media (X-Accel-Redirect). Empty: Django sends.",
 )
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 200, "Largest upload, in MB.", minimum=1) * 1_000_000
+MAX_IMPORT_BYTES = env.integer("MAX_IMPORT_MB", 2000, "Largest ZIP file of an import, in MB.", minimum=1) * 1_000_000
+IMPORT_ROOT = env.path(
+    "IMPORT_ROOT", None, "Folder on the server that staff may import from on the website. Empty: not offered.", shown=""
+)
 #: Cameras are called by fewer pixels than they take: one "of 50 megapixels" takes up to 50.4 million.
 MAX_PIXELS = env.integer("MAX_MEGAPIXELS", 50, "Largest picture, in megapixels.", minimum=1) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of a form without its files
@@ -313,6 +329,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"KindEnum": "search.kinds.CHOICES", "ImportKindEnum": "gallery.models.Import.Kind"},
 }
 
 # --- logging ----------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 #: Seconds that a service gets to end by itself. Stopping is to take 15 s at most, Postgres included.
 _STOP_SECONDS = 8
 _POLL_SECONDS = 0.2
-#: Seconds before a service that died is started again; doubled each time, up to the second figure.
-_RESTART_SECONDS, _RESTART_MAX_SECONDS = 1.0, 30.0
+#: Seconds before a service that died is started again; doubled each time, up to the second figure. One that cannot
+#: start takes some 3 s of a core each time.
+_RESTART_SECONDS, _RESTART_MAX_SECONDS = 1.0, 10.0
 #: A service that ran for so long has got over what killed it before.
 _STEADY_SECONDS = 60
 

@@ -5,6 +5,7 @@ from django.urls import include, path
 from assetsearch import health, login, telemetry
 
 admin.site.login_form = login.SlowedAdmin
+handler500 = "assetsearch.unavailable.server_error"
 
 urlpatterns = [
     path("admin/", admin.site.urls),

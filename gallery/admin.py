@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gallery.images import CONTENT_TYPES
-from gallery.models import Asset, AssetQuerySet, Collection, Tag
+from gallery.models import Asset, AssetQuerySet, Collection, Import, Tag
 
 admin.site.site_header = admin.site.site_title = "AssetSearch"
 
@@ -77,10 +77,11 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     raw_id_fields = ["owner"]
     fields = [
         "large", "title", "collection", "tags", "owner", "status", "error", "filename", "format",
-        "dimensions", "size", "sha256", "created", *_SAID,
+        "dimensions", "size", "sha256", "created", "source_url", *_SAID,
     ]  # fmt: skip
     readonly_fields = [
-        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created", *_SAID,
+        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created", "source_url",
+        *_SAID,
     ]  # fmt: skip
 
     @admin.display(description="")
@@ -226,3 +227,31 @@ class TagAdmin(admin.ModelAdmin[Tag]):
     @admin.display(description="assets", ordering="asset_count")
     def asset_count(self, tag: Tag) -> SafeString:
         return _assets_link(tag, "tags__id__exact")
+
+
+@admin.register(Import)
+class ImportAdmin(admin.ModelAdmin[Import]):
+    """To look at. What can be done with an import, its own page does."""
+
+    list_display = [
+        "name", "kind", "state", "total", "stored", "duplicates", "refused", "owner", "created", "finished", "page",
+    ]  # fmt: skip
+    list_display_links = None
+    list_filter = ["state", "kind"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Import]:
+        return Import.objects.for_display()
+
+    @admin.display(description="")
+    def page(self, row: Import) -> SafeString:
+        return format_html('<a href="{}">Progress</a>', row.get_absolute_url())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Import | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Import | None = None) -> bool:
+        return False

@@ -7,6 +7,7 @@ from typing import Any, cast
 import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.files import File
 from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
@@ -25,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from gallery.filters import AssetFilter, ChoiceFilter, DayFilter, PixelsFilter, TagsFilter
-from gallery.ingest.fetch import MAX_URL, fetch
+from gallery.ingest.fetch import MAX_URL, fetch, in_turn
 from gallery.media import send_original
 from gallery.models import Asset, AssetQuerySet, Collection, Tag
 from gallery.uploads import Details, store_upload
@@ -75,7 +76,7 @@ _ANY_ID = 2**63 - 1
 #: Fields that are answered as they are.
 _PLAIN = (
     "id", "title", "filename", "status", "error", "sha256", "format", "mismatch", "width", "height", "size_bytes",
-    "caption", "keywords", "camera", "lens",
+    "source_url", "caption", "keywords", "camera", "lens",
 )  # fmt: skip
 _time = serializers.DateTimeField()
 
@@ -93,12 +94,12 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         model = Asset
         fields = [
             "id", "title", "filename", "status", "error", "sha256", "format", "mismatch", "width", "height",
-            "size_bytes", "caption", "keywords", "camera", "lens", "taken", "location", "created", "collection", "tags",
-            "urls",
+            "size_bytes", "source_url", "caption", "keywords", "camera", "lens", "taken", "location", "created",
+            "collection", "tags", "urls",
         ]  # fmt: skip
         read_only_fields = [
-            "filename", "status", "error", "sha256", "format", "mismatch", "width", "height", "size_bytes", "caption",
-            "keywords", "camera", "lens", "taken", "created",
+            "filename", "status", "error", "sha256", "format", "mismatch", "width", "height", "size_bytes",
+            "source_url", "caption", "keywords", "camera", "lens", "taken", "created",
         ]  # fmt: skip
 
     def to_representation(self, instance: Asset) -> dict[str, Any]:
@@ -243,8 +244,8 @@ class AssetViewSet(
         given = UploadSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         fields = given.validated_data
-        details = Details(title=fields["title"], collection=fields["collection"], tags=fields["tags"])
-        with fetch(fields["url"]) if "url" in fields else fields["file"] as file:
+        details = Details(fields["title"], fields["collection"], fields["tags"], source_url=fields.get("url", ""))
+        with _source(fields) as file:
             stored = store_upload(file, cast("User", request.user), details)  # the permission saw to that
         answer = AssetSerializer(stored.asset, context=self.get_serializer_context()).data
         return Response({**answer, "duplicate": stored.duplicate}, status=200 if stored.duplicate else 201)
@@ -252,4 +253,11 @@ class AssetViewSet(
     @extend_schema(summary="The original bytes, under the original file name", responses={200: OpenApiTypes.BINARY})
     @action(detail=True)
     def download(self, request: Request, pk: str) -> HttpResponseBase:
-        return send_original(self.get_object())
+        return send_original(self.get_object(), request.user)
+
+
+def _source(fields: dict[str, Any]) -> File[bytes]:
+    if "url" not in fields:
+        return cast("File[bytes]", fields["file"])
+    with in_turn():
+        return fetch(fields["url"])

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from gallery.errors import Code, Refused
+from gallery.outages import as_json, outage
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ _CODES = {
 _MALFORMED = (SuspiciousOperation, RecursionError, UnicodeError, OverflowError)
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    if isinstance(error, Refused):
-        return Response({"code": error.code.value, "detail": error.detail}, status=error.http_status)
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    if refused := error if isinstance(error, Refused) else outage(error):
+        return as_json(refused)  # a page would ask who is asking, and the database does not answer
     if isinstance(error, _MALFORMED):
         return Response({"code": Code.INVALID.value, "detail": "The request is malformed."}, status=400)
     response = rest_exception_handler(error, context)
@@ -48,7 +49,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, Http404):
         return "There is no such thing here."
     if isinstance(error, PermissionDenied):
-        return "You may not do this."
+        return str(error) or "You may not do this."
     if isinstance(error, exceptions.ValidationError):
         return _flattened(error.detail)
     return str(error.detail) if isinstance(error, exceptions.APIException) else str(error)

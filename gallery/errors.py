@@ -18,6 +18,12 @@ class Code(StrEnum):
     STORAGE_FULL = "storage_full"
     # a URL that leads to no file
     FETCH_FAILED = "fetch_failed"
+    # a resumable upload that cannot go on as it is asked to
+    WRONG_OFFSET = "wrong_offset"
+    EXPIRED = "expired"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    LOCKED = "locked"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     # a request that cannot be answered
     INVALID = "invalid"
     NOT_SIGNED_IN = "not_signed_in"
@@ -27,6 +33,7 @@ class Code(StrEnum):
     THROTTLED = "throttled"
     NOT_SEARCHABLE = "not_searchable"
     ENCODER_UNAVAILABLE = "encoder_unavailable"
+    UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
 
@@ -36,9 +43,13 @@ _HTTP_STATUS = {
     Code.TOO_MANY_FRAMES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Code.UNSUPPORTED_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Code.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
+    Code.THROTTLED: HTTPStatus.TOO_MANY_REQUESTS,
     Code.NOT_SEARCHABLE: HTTPStatus.CONFLICT,
     Code.ENCODER_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+#: Of what comes back by itself.
+_RETRY_AFTER_S = 5
 
 
 class Refused(Exception):
@@ -55,3 +66,7 @@ class Refused(Exception):
     @property
     def http_status(self) -> HTTPStatus:
         return _HTTP_STATUS.get(self.code, HTTPStatus.BAD_REQUEST)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(_RETRY_AFTER_S)} if self.code in {Code.UNAVAILABLE, Code.THROTTLED} else {}

@@ -5,16 +5,17 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
+from string import hexdigits
+from typing import cast
 
 from django.apps import apps
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import default_storage
 from django.db.models import FileField
 from django.utils import timezone
 
@@ -22,6 +23,7 @@ from gallery import sandbox, unfinished
 from gallery.errors import Refused
 from gallery.images import Rendered
 from gallery.models import Asset
+from gallery.storage import Listing, StorageUnavailable
 from gallery.uploads import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ def _damage(asset: Asset) -> Fault | None:
     try:
         with default_storage.open(asset.original.name or "") as original:
             return None if sha256_of(original) == asset.sha256 else Fault.ALTERED
+    except StorageUnavailable:  # it tells nothing of the file
+        raise
     except OSError:
         return Fault.MISSING
 
@@ -107,21 +111,12 @@ def _render(asset: Asset) -> Rendered:
 
 def orphans() -> Iterator[str]:
     """Names of files that belong to no row, and are too old to be of an upload under way."""
-    for folder in _FOLDERS:
-        if not default_storage.exists(folder):
-            continue
-        # a sixteenth at once, so that the names of a million assets are not in memory together
-        for letter, parts in groupby(sorted(default_storage.listdir(folder)[0]), itemgetter(0)):
-            files = [name for part in parts for name in _files_below(f"{folder}/{part}")]
-            known = _referenced(startswith=f"{folder}/{letter}")
-            yield from (name for name in files if name not in known and _is_older(name, _ORPHAN_AGE))
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    folders, files = default_storage.listdir(folder)
-    yield from (f"{folder}/{name}" for name in files)
-    for name in folders:
-        yield from _files_below(f"{folder}/{name}")
+    files = cast("Listing", default_storage)
+    # a sixteenth at once, so that the names of a million assets are not in memory together
+    for prefix in (f"{folder}/{letter}" for folder in _FOLDERS for letter in hexdigits.lower()[:16]):
+        names = list(files.names(prefix))
+        known = _referenced(startswith=prefix)
+        yield from (name for name in names if name not in known and _is_older(name, _ORPHAN_AGE))
 
 
 def _referenced(**lookup: str) -> set[str]:
@@ -139,18 +134,9 @@ def _values(field: FileField, **lookup: str) -> Iterable[str]:
 
 def _is_older(name: str, age: timedelta) -> bool:
     try:
-        return _put_there(name) < timezone.now() - age
+        return cast("Listing", default_storage).put_there(name) < timezone.now() - age
     except FileNotFoundError:
         return False
-
-
-def _put_there(name: str) -> datetime:
-    """What a restore links or copies keeps the time it was modified, and its rows are committed after it."""
-    modified = default_storage.get_modified_time(name)
-    if not isinstance(default_storage, FileSystemStorage):  # others tell when a file was put there
-        return modified
-    changed = Path(default_storage.path(name)).stat().st_ctime
-    return max(modified, datetime.fromtimestamp(changed, tz=UTC))
 
 
 def remove_orphan(name: str) -> bool:

@@ -1,31 +1,61 @@
-"""Sends stored files: by Django, or by the proxy in front where one serves media."""
+"""Sends stored files: by Django, by the proxy in front where one serves media, or by the bucket they lie in."""
 
+from typing import Any, cast
 from urllib.parse import quote
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db.models.fields.files import FieldFile
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.http import content_disposition_header
 
 from gallery.images import CONTENT_TYPES
-from gallery.models import Asset
+from gallery.models import Asset, Viewer
 
 #: Seconds. What is under an asset's address never changes; it is for this reader's cache alone.
 _RENDITION_MAX_AGE = 30 * 24 * 3600
+#: Seconds that a link into the bucket lives. It works for whoever has it, so that of an original is there to be
+#: followed and no longer.
+_ORIGINAL_LINK_S = 60
+#: Keys that a machine is lent are renewed when they have ten minutes left, and links signed with them end when they do.
+_RENDITION_LINK_S = 600
 
 
-def send_original(asset: Asset) -> HttpResponseBase:
+def send_original(asset: Asset, user: Viewer) -> HttpResponseBase:
+    """Raises PermissionDenied where it tells what strangers are not told."""
+    if not asset.may_be_downloaded_by(user):
+        what = "whose scan it is" if asset.format == "DICOM" else "where it was taken"
+        raise PermissionDenied(f"The original says {what}. Sign in to download it.")
     content_type = CONTENT_TYPES.get(asset.format, "application/octet-stream")
+    disposition = content_disposition_header(as_attachment=True, filename=asset.filename) or ""
+    if settings.S3_BUCKET:
+        told = {"ContentType": content_type, "ContentDisposition": disposition, "CacheControl": "private, no-store"}
+        response: HttpResponseBase = _redirect(asset.original, _ORIGINAL_LINK_S, told)
+        response["Cache-Control"] = "no-store"
+        return response
     response = _send(asset.original, content_type)
-    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=asset.filename) or ""
+    response["Content-Disposition"] = disposition
     response["Cache-Control"] = "private, no-cache"  # who may have it is asked each time
     return response
 
 
 def send_rendition(rendition: FieldFile) -> HttpResponseBase:
+    lasting = f"private, max-age={_RENDITION_MAX_AGE}, immutable"
+    if settings.S3_BUCKET:
+        told = {"ContentType": "image/jpeg", "CacheControl": lasting}
+        response: HttpResponseBase = _redirect(rendition, _RENDITION_LINK_S, told)
+        # a minute less than the link lives, for a browser that is slow to follow it
+        response["Cache-Control"] = f"private, max-age={_RENDITION_LINK_S - 60}"
+        return response
     response = _send(rendition, "image/jpeg")
-    response["Cache-Control"] = f"private, max-age={_RENDITION_MAX_AGE}, immutable"
+    response["Cache-Control"] = lasting
     return response
+
+
+def _redirect(stored: FieldFile, seconds: int, told: dict[str, str]) -> HttpResponseRedirect:
+    """To a link that was signed here; the bucket is not asked. It answers with the headers told."""
+    parameters = {f"Response{header}": value for header, value in told.items()}
+    return HttpResponseRedirect(cast("Any", stored.storage).url(stored.name, parameters=parameters, expire=seconds))
 
 
 def _send(stored: FieldFile, content_type: str) -> HttpResponseBase:

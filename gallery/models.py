@@ -1,10 +1,12 @@
 """What an asset is, and how assets are grouped."""
 
+import json
 import mimetypes
 import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any, Self
@@ -16,8 +18,9 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
 from django.core.validators import MinLengthValidator
 from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
-from django.db.models.functions import Lower, Sign
+from django.db.models.functions import Coalesce, Lower, Now, Sign
 from django.urls import reverse
+from django.utils import timezone
 
 from gallery.images import SUFFIXES, SUFFIXES_OF
 from gallery.metadata import MOST_KEYWORD, MOST_NAME
@@ -316,8 +319,156 @@ class Asset(models.Model):
     def may_be_edited_by(self, user: Viewer) -> bool:
         return owns_or_manages(user, self.owner_id)
 
+    def may_be_downloaded_by(self, user: Viewer) -> bool:
+        """Its original. Where that was taken, and whose scan it is, is not told to strangers."""
+        return bool(user.is_authenticated) or (self.latitude is None and self.format != "DICOM")
+
     def location_for(self, user: Viewer) -> tuple[float, float] | None:
         """Latitude and longitude, for its owner and for staff alone: it may be where somebody lives."""
         if self.latitude is None or self.longitude is None or not self.may_be_edited_by(user):
             return None
         return self.latitude, self.longitude
+
+
+#: How long an import is its worker's alone. Every outcome renews it, and the slowest takes half of it.
+_LEASE = timedelta(minutes=2)
+
+
+class ImportQuerySet(models.QuerySet["Import"]):
+    def visible_to(self, user: Viewer) -> Self:
+        if not user.is_authenticated:
+            return self.none()
+        return self if getattr(user, "is_staff", False) else self.filter(owner=user.pk)
+
+    def for_display(self) -> Self:
+        return self.select_related("owner", "collection").defer("sources")
+
+    def under_way(self) -> Self:
+        return self.filter(state__in=Import.UNDER_WAY)
+
+    def idle(self) -> Self:
+        """Under way, and no worker's."""
+        free = models.Q(leased_until=None) | models.Q(leased_until__lt=Now())
+        return self.under_way().filter(free)
+
+    def claim(self, import_id: int, turn: int) -> bool:
+        """Whether the turn was this worker's to take. Each is taken once, however often it was queued."""
+        claimed = self.idle().filter(pk=import_id, turn=turn)
+        return bool(
+            claimed.update(
+                turn=turn + 1,
+                attempts=models.F("attempts") + 1,
+                leased_until=Now() + _LEASE,
+                state=Import.State.RUNNING,
+                started=Coalesce("started", Now()),
+            )
+        )
+
+
+class Import(models.Model):
+    """Very many pictures that come in by themselves. gallery.ingest.background does it."""
+
+    class Kind(models.TextChoices):
+        ZIP = "zip", "ZIP file"
+        URLS = "urls", "URLs"
+        FOLDER = "folder", "Folder"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+
+    UNDER_WAY = (State.WAITING, State.RUNNING)
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=300, help_text="A file's, a folder's, or the first URL.")
+    collection = models.ForeignKey(Collection, models.SET_NULL, related_name="+", null=True, blank=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    sources = models.TextField(blank=True, help_text="URLs, or paths in a folder, as JSON: it holds any file name.")
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    error = models.TextField(blank=True, help_text="Why it failed as a whole.")
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+
+    total = models.PositiveIntegerField(null=True, blank=True, help_text="Empty until they are counted.")
+    stored = models.PositiveIntegerField(default=0)
+    duplicates = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    done_before = models.PositiveIntegerField(default=0, help_text="When it last started.")
+
+    position = models.PositiveIntegerField(default=0, help_text="All before it are done.")
+    done_ahead = ArrayField(models.PositiveIntegerField(), default=list, help_text="Done from the position on.")
+    turn = models.PositiveIntegerField(default=0, help_text="Counts the workers that took it.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Turns in a row that brought nothing.")
+    leased_until = models.DateTimeField(null=True, blank=True)
+
+    objects = ImportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="import_owner_newest"),
+            models.Index(fields=["id"], name="import_under_way", condition=models.Q(state__in=["waiting", "running"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("gallery:import", args=[self.pk])
+
+    @property
+    def source_list(self) -> list[str]:
+        listed: list[str] = json.loads(self.sources or "[]")
+        return listed
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in self.UNDER_WAY
+
+    @property
+    def done(self) -> int:
+        return self.stored + self.duplicates + self.refused
+
+    @property
+    def per_second(self) -> float | None:
+        """Since it last started; None before that can be told."""
+        if not self.started or self.done <= self.done_before:
+            return None
+        took = (self.finished or timezone.now()) - self.started
+        return (self.done - self.done_before) / max(took.total_seconds(), 1e-3)
+
+    @property
+    def ends(self) -> datetime | None:
+        """When it may be done; None before that can be told."""
+        rate = self.per_second
+        if not self.is_under_way or self.total is None or not rate:
+            return None
+        return timezone.now() + timedelta(seconds=(self.total - self.done) / rate)
+
+    def renew_lease(self) -> None:
+        self.leased_until = Now() + _LEASE
+
+
+class Refusal(models.Model):
+    """One source of an import that was not taken."""
+
+    run = models.ForeignKey(Import, models.CASCADE, related_name="refusals")
+    position = models.PositiveIntegerField()
+    source = models.TextField()
+    code = models.CharField(max_length=30)
+    detail = models.TextField()
+    may_pass = models.BooleanField(default=False, help_text="It was no fault of its own.")
+    again = models.BooleanField(default=False, help_text="It is to be tried again.")
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["run", "position"], name="refusal_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.detail}"

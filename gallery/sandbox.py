@@ -44,12 +44,28 @@ def read_file_size(path: Path) -> tuple[int, int]:
 
 def _in_child(work: Callable[[], T]) -> T:
     try:
+        return _tried_in_child(work)
+    except ProcessExpired as killed:
+        if killed.exitcode != -signal.SIGKILL:
+            raise _too_much_memory() from None
+    try:  # by somebody else, as the system does it for want of memory: perhaps on another picture's account
+        return _tried_in_child(work)
+    except ProcessExpired:
+        raise _too_much_memory() from None
+
+
+def _tried_in_child(work: Callable[[], T]) -> T:
+    try:
         done: T = _processes().schedule(work, timeout=settings.DECODE_TIMEOUT_S).result()
     except FutureTimeoutError:
         raise Refused(Code.DECODE_TIMEOUT, "Decoding the picture takes too long.") from None
-    except (ProcessExpired, BrokenProcessPool, MemoryError):
-        raise Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.") from None
+    except (BrokenProcessPool, MemoryError):
+        raise _too_much_memory() from None
     return done
+
+
+def _too_much_memory() -> Refused:
+    return Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.")
 
 
 def _processes() -> ProcessPool:

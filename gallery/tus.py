@@ -48,6 +48,14 @@ _EXTENSIONS = "creation,creation-with-upload,expiration,termination,checksum"
 _ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 _CHECKSUM_MISMATCH = 460
 _PIECE_BYTES = 256 * 1024
+#: Of statuses that mean one thing here and another elsewhere.
+_CODES = {
+    HTTPStatus.CONFLICT: Code.WRONG_OFFSET,
+    HTTPStatus.GONE: Code.EXPIRED,
+    HTTPStatus.PRECONDITION_FAILED: Code.UNSUPPORTED_VERSION,
+    HTTPStatus.LOCKED: Code.LOCKED,
+    _CHECKSUM_MISMATCH: Code.CHECKSUM_MISMATCH,
+}
 #: Seconds without a byte after which a connection counts as lost; until then its upload cannot be continued by another.
 _SILENCE_S = 30
 #: Seconds for the body of one request, or a byte now and then would hold a thread for ever. What came by then counts.
@@ -98,9 +106,16 @@ class _TusView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != _VERSION:
-            raise _failure(HTTPStatus.PRECONDITION_FAILED, f"This server speaks version {_VERSION} of tus.")
+            detail = f"This is no tus {_VERSION}. Send Tus-Resumable: {_VERSION}."
+            raise _failure(HTTPStatus.PRECONDITION_FAILED, detail)
         if "Transfer-Encoding" in request.headers:  # Django reads as much as was announced
             raise _failure(HTTPStatus.LENGTH_REQUIRED, "Say Content-Length.")
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        if code := _CODES.get(response.status_code):
+            response.data["code"] = code.value
+        return response
 
     def finalize_response(self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any) -> Response:
         final = super().finalize_response(request, cast("Response", response), *args, **kwargs)
@@ -275,7 +290,8 @@ def _check_type(request: Request) -> None:
 
 def _check_fit(request: Request, offset: int, upload: Unfinished) -> None:
     if offset != upload.offset:
-        raise _failure(HTTPStatus.CONFLICT, f"There are {upload.offset} bytes so far.")
+        detail = f"There are {upload.offset} bytes so far. Continue with Upload-Offset: {upload.offset}."
+        raise _failure(HTTPStatus.CONFLICT, detail)
     _announced(request, upload.length - offset)
 
 
@@ -317,7 +333,8 @@ def _append_checked(request: Request, data: FileIO, checksum: str) -> int:
             digest.update(piece)
             apart.write(piece)
         if digest.digest() != expected:
-            raise _failure(_CHECKSUM_MISMATCH, "The bytes are not those that Upload-Checksum is of.")
+            detail = "The bytes are not those that Upload-Checksum is of, and none was kept. Send them again."
+            raise _failure(_CHECKSUM_MISMATCH, detail)
         apart.seek(0)
         return _append(data, iter(lambda: apart.read(_PIECE_BYTES), b""))
 
@@ -381,7 +398,7 @@ def _outcome(upload: Unfinished, request: Request) -> Outcome:
             stored = store_upload(file, _owner(request), described.details(_owner(request)))
         outcome = Outcome(HTTPStatus.OK if stored.duplicate else HTTPStatus.CREATED, stored.told)
     except Refused as refused:
-        if refused.code == Code.STORAGE_FULL:  # the next attempt may find room
+        if refused.code in {Code.STORAGE_FULL, Code.UNAVAILABLE}:  # the next attempt may find room, or the storage
             raise
         outcome = Outcome(refused.http_status, {"code": refused.code, "detail": refused.detail})
     with storage_errors():

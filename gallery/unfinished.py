@@ -141,7 +141,11 @@ def begin(owner_id: int, length: int, metadata: str) -> Unfinished:
     about = _about(owner_id, begun.name)
     about.parent.mkdir(parents=True, exist_ok=True)
     about.with_suffix(".data").touch()  # first, for what is told of there must be
-    _write(about, {"length": length, "metadata": metadata})
+    try:
+        _write(about, {"length": length, "metadata": metadata})
+    except OSError:
+        begun.remove()
+        raise
     return begun
 
 
@@ -183,8 +187,12 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     """All of it or nothing, whenever the process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

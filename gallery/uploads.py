@@ -1,6 +1,5 @@
 """store_upload(): the one way in, for web, API and command line."""
 
-import errno
 import hashlib
 import logging
 import tempfile
@@ -23,13 +22,13 @@ from gallery import sandbox
 from gallery.errors import Code, Refused
 from gallery.images import Rendered
 from gallery.models import Asset, Collection, Tag
+from gallery.outages import outage
 from gallery.signals import asset_stored
 
 logger = logging.getLogger(__name__)
 
 #: Longer than this, what follows the last dot is no suffix but part of a sentence.
 _SUFFIX_MAX = 10
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,7 @@ def _unsaved(filename: str, details: Details, rendered: Rendered) -> Asset:
         format=rendered.format,
         width=rendered.width,
         height=rendered.height,
+        perceptual_hash=rendered.perceptual_hash,
         caption=told.caption,
         keywords=list(told.keywords),
         camera=told.camera,
@@ -166,7 +166,8 @@ def _save(asset: Asset, path: Path, rendered: Rendered, tags: list[str], *, in_b
             _write_files(asset, path, rendered)
             with transaction.atomic():
                 asset.save(force_insert=True)
-                asset.tags.set(Tag.objects.named(tags))
+                asset.tag_list = Tag.objects.named(tags)  # for the answer, which shows them
+                asset.tags.add(*asset.tag_list)
                 transaction.on_commit(partial(_announce, asset.pk, in_bulk=in_bulk))
                 commits()
     except IntegrityError:
@@ -223,6 +224,6 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise Refused(Code.STORAGE_FULL, "The disk is full. Delete something, or ask the administrator.") from error
+        if refused := outage(error):
+            raise refused from error
+        raise

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from gallery import group_views, tus, upload_views, views
+from gallery import group_views, import_views, tus, upload_views, views
 
 app_name = "gallery"
 urlpatterns = [
@@ -10,6 +10,11 @@ urlpatterns = [
     path("upload/files/", tus.Uploads.as_view(), name="tus"),
     # what secrets.token_urlsafe(24) gives: a name becomes a file's, and those have limits
     re_path(r"^upload/files/(?P<name>[-a-zA-Z0-9_]{32})/$", tus.Upload.as_view(), name="tus_upload"),
+    path("import/", import_views.begin, name="begin_import"),
+    path("imports/", import_views.imports, name="imports"),
+    path("imports/<int:import_id>/", import_views.import_, name="import"),
+    path("imports/<int:import_id>/cancel/", import_views.cancel, name="cancel_import"),
+    path("imports/<int:import_id>/retry/", import_views.retry, name="retry_import"),
     path("assets/<int:asset_id>/", views.asset, name="asset"),
     path("assets/<int:asset_id>/edit/", views.edit, name="edit"),
     path("assets/<int:asset_id>/delete/", views.delete, name="delete"),

@@ -173,7 +173,7 @@ def delete(request: MemberRequest, asset_id: int) -> HttpResponse:
 @require_safe
 @for_readers
 def download(request: Request, asset_id: int) -> HttpResponseBase:
-    return send_original(get_readable_asset(request, asset_id))
+    return send_original(get_readable_asset(request, asset_id), request.user)
 
 
 @require_safe

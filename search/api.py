@@ -17,14 +17,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gallery.api import AssetSerializer, FiltersSerializer, assets_asked_for
-from gallery.ingest.fetch import MAX_URL, fetch
+from gallery.errors import Refused
+from gallery.ingest.fetch import MAX_URL, fetch, in_turn
 from gallery.models import Asset, Tag
-from search import query
+from search import query, same_picture
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, METRICS
 from search.models import Encoder, IndexBuild, Measurement
 from search.pictures import Picture, Region
 from search.query import Part, Wanted
+from search.same_picture import Match
 
 #: Pictures and assets in one request; all are decoded and encoded before the answer.
 _MOST_PARTS = 20
@@ -219,12 +221,17 @@ class SimilarView(APIView):
 
 
 @contextmanager
-def _fetched(request: Request, urls: Sequence[str]) -> Iterator[list[File[bytes]]]:
+def _fetched(request: Request, urls: Sequence[str]) -> Iterator[Sequence[File[bytes]]]:
     """What is at the URLs. Raises Refused; NotAuthenticated for strangers, who could have much fetched in our name."""
-    if urls and not request.user.is_authenticated:
+    if not urls:
+        yield []
+        return
+    if not request.user.is_authenticated:
         raise NotAuthenticated
-    with ExitStack() as open_files, ThreadPoolExecutor(_MOST_FETCHED_AT_ONCE) as threads:
-        yield [open_files.enter_context(file) for file in threads.map(fetch, urls)]
+    with ExitStack() as open_files:
+        with in_turn(), ThreadPoolExecutor(_MOST_FETCHED_AT_ONCE) as threads:
+            fetched = [open_files.enter_context(file) for file in threads.map(fetch, urls)]
+        yield fetched
 
 
 def _parts(request: Request, asked: dict[str, Any], fetched: Sequence[File[bytes]]) -> list[Part]:
@@ -253,6 +260,76 @@ def _respond(answer: Answer | list[Answer], request: Request) -> Response:
     answers = answer if isinstance(answer, list) else [answer]
     Tag.objects.keep_with([hit.asset for one in answers for hit in one.results])
     return Response(AnswerSerializer(answer, many=many, context={"request": request}).data)  # type: ignore[arg-type]
+
+
+# --- the same picture ---------------------------------------------------------------------------------------------
+
+
+class MatchSerializer(serializers.Serializer[Match]):
+    similarity = serializers.FloatField()
+    bits_apart = serializers.IntegerField(help_text="Bits of 64 in which the perceptual hashes differ.")
+    asset = AssetSerializer()
+
+
+class SameSerializer(serializers.Serializer[Any]):
+    same_picture = MatchSerializer(many=True, help_text="Re-encoded, resized or slightly cropped, likest first.")
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class CheckBody(serializers.Serializer[Any]):
+    file = OneOrMore(child=serializers.FileField(allow_empty_file=True), min_length=1, max_length=_MOST_PARTS)
+
+
+class CheckedSerializer(SameSerializer):
+    filename = serializers.CharField()
+    identical = AssetSerializer(allow_null=True, help_text="The asset of the same bytes.")
+    error = ErrorSerializer(allow_null=True, help_text="Why it could not be compared.")
+
+
+class SameView(APIView):
+    @extend_schema(summary="Assets that show the same picture in other bytes", responses=SameSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        asset = get_object_or_404(Asset.objects.visible_to(request.user), pk=pk)
+        matches = same_picture.same_as(Picture(asset), request.user)
+        Tag.objects.keep_with([match.asset for match in matches])
+        return Response(SameSerializer({"same_picture": matches}, context={"request": request}).data)
+
+
+class CheckView(APIView):
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        summary="What is there already of pictures, before they are uploaded",
+        request={"multipart/form-data": CheckBody},
+        responses=CheckedSerializer(many=True),
+    )
+    def post(self, request: Request) -> Response:
+        """A list with what was found of each picture, in order. Nothing is stored."""
+        given = CheckBody(data=request.data)
+        given.is_valid(raise_exception=True)
+        checked = [_checked(file, request) for file in given.validated_data["file"]]
+        Tag.objects.keep_with([asset for one in checked for asset in _assets_of(one)])
+        return Response(CheckedSerializer(checked, many=True, context={"request": request}).data)
+
+
+def _checked(file: File[bytes], request: Request) -> dict[str, Any]:
+    picture = Picture(file)
+    told: dict[str, Any] = {"filename": file.name, "identical": None, "same_picture": [], "error": None}
+    try:
+        told["identical"] = same_picture.identical_to(picture, request.user)
+        told["same_picture"] = same_picture.same_as(picture, request.user)
+    except Refused as refused:
+        told["error"] = {"code": refused.code.value, "detail": refused.detail}
+    return told
+
+
+def _assets_of(checked: dict[str, Any]) -> list[Asset]:
+    identical = [checked["identical"]] if checked["identical"] else []
+    return identical + [match.asset for match in checked["same_picture"]]
 
 
 # --- status -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 
 from gallery.errors import Code, Refused
+from gallery.ingest.fetch import MAX_URL
 from gallery.models import AssetQuerySet
 from search.comparing import Side
 from search.query import DEFAULT_K, MAX_K, Wanted
@@ -25,19 +26,29 @@ class QueryForm(forms.Form):
     def has_query(self) -> bool:
         return bool(self.files or self.data.get("asset"))
 
+    @property
+    def has_source(self) -> bool:
+        """Whether there is a picture to search with, by whatever name."""
+        return self.has_query
+
     def check(self) -> None:
         """Raises Refused (invalid)."""
         for name, errors in self.errors.items():
             raise Refused(Code.INVALID, f"{self[name].label}: {' '.join(map(str, errors))}")
-        if not self.has_query:
+        if not self.has_source:
             raise Refused(Code.INVALID, "Drop, paste or choose a picture to search with.")
 
 
 class SearchForm(QueryForm):
-    """And what counts as one. The filters are gallery's."""
+    """And what counts as one. The filters are gallery's. An address is no query: a link must not make us fetch."""
 
+    url = forms.CharField(label="Address", max_length=MAX_URL, required=False)
     collapse = forms.BooleanField(label="Near-identical ones once", required=False)
     turned = forms.BooleanField(label="Turned and mirrored as well", required=False)
+
+    @property
+    def has_source(self) -> bool:
+        return self.has_query or bool(self.data.get("url", "").strip())
 
     @property
     def options(self) -> dict[str, str]:

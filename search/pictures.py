@@ -24,6 +24,7 @@ from gallery import sandbox
 from gallery.errors import Code, Refused
 from gallery.images import PREVIEW_LONG_EDGE_PX, open_rendition
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 from gallery.uploads import spooled
 from search import batching
 from search.encoders import EncoderUnavailable, ImageEncoder
@@ -213,6 +214,8 @@ def _preview(source: File[bytes] | Asset) -> bytes:
     try:
         with source.preview.open("rb") as stored:
             data: bytes = stored.read()
+    except StorageUnavailable:
+        raise
     except OSError as error:
         raise Refused(Code.NOT_SEARCHABLE, "The stored preview cannot be read.") from error
     return data

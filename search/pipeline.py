@@ -5,11 +5,13 @@ counts the attempt before the work, so that a picture that kills its process is 
 with its asset's id from the claim to the row; nothing is ever matched by position with what was left out.
 """
 
+import faulthandler
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -27,8 +29,13 @@ from search.models import MAX_ATTEMPTS, Code, Embedding, EmbeddingQuerySet, Enco
 
 logger = logging.getLogger(__name__)
 
-#: A batch of DINOv2-base takes 3 s on two slow cores, one of DINOv2-giant half a minute; what takes this long has died.
-LEASE = timedelta(seconds=60)
+#: A batch of DINOv2-base takes 3 s on two slow cores, one of DINOv2-giant half a minute. Whoever waits for a batch says
+#: this often that it lives; after a lease without a word, it has died.
+LEASE, _RENEW_S = timedelta(seconds=30), 10
+#: What a batch takes that will never end: a picture may hang in a decoder or an encoder, where no exception reaches.
+#: Less than the timeout of interactive tasks.
+_HANGS_S = 100
+_STDERR = 2
 #: Batches decoded ahead of the one that is being encoded.
 _AHEAD = 2
 _DECODE_THREADS = 2
@@ -88,8 +95,10 @@ Progress = Callable[[Tally], None]
 def embed(asset_ids: Sequence[int], row: Encoder) -> Tally:
     """Embed those of the assets that are pending and that nobody else is at."""
     encoder, tally = row.load(), Tally()
-    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        _write(row, _encode_batch(encoder, _prepare(claim(asset_ids, row), encoder, pool)), tally)
+    with _watched(), ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
+        claimed = claim(asset_ids, row)
+        batch = encoding.submit(_encode_batch, encoder, _prepare(claimed, encoder, decoders))
+        _write(row, _awaited(batch, [claimed], row), tally)
     return tally
 
 
@@ -123,7 +132,11 @@ def _embed_untried(row: Encoder, encoder: ImageEncoder, tally: Tally, run: _Run)
     claims = _claims(row, encoder.batch_size)
     decoded: deque[tuple[list[int], list[Future[Prepared]]]] = deque()
     encoded: deque[Future[Encoded]] = deque()
-    with ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
+    with (
+        _watched() as watch,
+        ThreadPoolExecutor(_DECODE_THREADS) as decoders,
+        ThreadPoolExecutor(1) as encoding,
+    ):
         while True:
             while len(decoded) < _AHEAD and time.monotonic() < run.stop_at and (claimed := next(claims, None)):
                 run.in_hand.append(claimed)
@@ -135,9 +148,34 @@ def _embed_untried(row: Encoder, encoder: ImageEncoder, tally: Tally, run: _Run)
             if not encoded:
                 break
             if len(encoded) > 1 or not decoded:  # the encoder is never without a batch while one is stored
-                _write(row, encoded.popleft().result(), tally)
+                _write(row, _awaited(encoded.popleft(), run.in_hand, row), tally)
+                watch()
                 if run.progress:
                     run.progress(tally)
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[[], None]]:
+    """End this process if it hangs over a batch. To be told of each that is done.
+
+    By faulthandler, whose thread needs no interpreter: what hangs may hold its lock. It tells where it hung.
+    """
+
+    def watch() -> None:
+        faulthandler.dump_traceback_later(_HANGS_S, exit=True, file=_STDERR)
+
+    watch()
+    try:
+        yield watch
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _awaited(batch: Future[Encoded], in_hand: Iterable[list[int]], row: Encoder) -> Encoded:
+    """Wait for a batch, and hold what is in hand for as long."""
+    while not wait([batch], timeout=_RENEW_S).done:
+        renew([asset_id for claimed in in_hand for asset_id in claimed], row)
+    return batch.result()
 
 
 def _note(row: Encoder, encoder: ImageEncoder, tally: Tally, seconds: float) -> None:
@@ -150,8 +188,11 @@ def _note(row: Encoder, encoder: ImageEncoder, tally: Tally, seconds: float) -> 
 
 
 def _embed_abandoned(row: Encoder, tally: Tally, stop_at: float) -> None:
-    """What died with its batch, one by one from claim to row: one that kills us now takes no other along."""
-    abandoned = Embedding.objects.abandoned().filter(encoder=row)
+    """What died with its batch, one by one from claim to row: one that kills us now takes no other along.
+
+    Those first that were tried least, or one that hangs would be waited for before others are looked at.
+    """
+    abandoned = Embedding.objects.abandoned().filter(encoder=row).order_by("attempts", "asset")
     for asset_id in list(abandoned.values_list("asset_id", flat=True)):
         if time.monotonic() > stop_at:
             return

@@ -1,14 +1,19 @@
-"""What search does when gallery has stored an asset, and when a connection is made."""
+"""What search does when gallery has stored an asset, when a connection is made and when a worker starts."""
 
+import logging
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db.backends.signals import connection_created
+from django.db.utils import Error
 from django.dispatch import receiver
+from django_q.signals import post_spawn
 
 from gallery.signals import asset_stored, bulk_finished
 from search import tasks, wire
+
+logger = logging.getLogger(__name__)
 
 #: Seconds. One task embeds all that is pending, so an import needs no more than one in so long.
 _BULK_EVERY_S = 5
@@ -39,3 +44,12 @@ def queue_embedding(asset_id: int, *, in_bulk: bool, **_: Any) -> None:
 @receiver(bulk_finished)
 def queue_what_is_left(**_: Any) -> None:
     tasks.queue_pending()
+
+
+@receiver(post_spawn)
+def go_on(**_: Any) -> None:
+    """In the place of a worker that may have died over a picture: the others need not wait for a sweep."""
+    try:
+        tasks.queue_pending()
+    except Error:  # there is no database, and the worker waits for one; a sweep comes later
+        logger.warning("What is pending waits for the next sweep", exc_info=True)

@@ -146,6 +146,14 @@ def find(named: str) -> Encoder:
     return found[0]
 
 
+def chosen(named: str | None) -> Encoder:
+    """What `find` finds, or without a name the one that serves. Raises CannotSwitch."""
+    row = find(named) if named else Encoder.objects.active()
+    if row is None:
+        raise CannotSwitch("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
+    return row
+
+
 def called(row: Encoder) -> str:
     """What `find` finds it by."""
     is_alone = not Encoder.objects.filter(name=row.name).exclude(pk=row.pk).exists()

@@ -1,18 +1,26 @@
 """Pages of searching."""
 
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.core.files import File
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import replace_url
 
-from gallery.errors import Refused
+from gallery import sandbox
+from gallery.errors import Code, Refused
 from gallery.filters import AssetFilter
+from gallery.ingest.fetch import fetch, in_turn
 from gallery.models import Asset, AssetQuerySet
 from gallery.web import (
     MemberRequest,
@@ -38,6 +46,15 @@ _OFFERED = 12
 _ON_ASSET_PAGE = 12
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What was found at an address, for a page that has no copy of it."""
+
+    name: str
+    #: A data URL. The address itself would tell its server who searches.
+    preview: str
+
+
 @dataclass
 class Found:
     """What results show: an answer, or why there is none."""
@@ -47,6 +64,7 @@ class Found:
     refused: Refused | None = None
     #: Of the picture searched with. An asset that has the same is identical, not merely similar.
     sha256: str = ""
+    fetched: Fetched | None = None
 
     @property
     def status(self) -> HTTPStatus:
@@ -69,7 +87,8 @@ def search(request: Request) -> HttpResponse:
         context["serving_encoder"] = found.answer.encoder
     if not is_fragment(request):
         context |= {**names_offered(), "newest": _newest(request)}
-    response = respond(request, "search/search.html", "search/_results.html", context, status=found.status)
+    fragment = "search/_fetched.html" if found.fetched else "search/_results.html"
+    response = respond(request, "search/search.html", fragment, context, status=found.status)
     return _marked(replace_url(response, _address(found, carried)), found)
 
 
@@ -78,16 +97,39 @@ def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
     try:
         form.check()
         wanted = form.wanted(chosen.matching() if chosen.is_narrowing else None)
-        source = form.cleaned_data["image"]
-        if not source:
-            source = found.asset = get_readable_asset(request, form.cleaned_data["asset"])
-        picture = Picture(source, turned=form.cleaned_data["turned"])
-        [found.answer] = query.like_each([Part(picture)], wanted)
-        if not found.asset:
-            found.sha256 = picture.sha256
+        with _source(request, form, found) as source:
+            picture = Picture(source, turned=form.cleaned_data["turned"])
+            [found.answer] = query.like_each([Part(picture)], wanted)
+            if not found.asset:
+                found.sha256 = picture.sha256
     except Refused as refused:
         found.refused = refused
     return found
+
+
+@contextmanager
+def _source(request: Request, form: SearchForm, found: Found) -> Iterator[File[bytes] | Asset]:
+    """A file, what is at an address, or a stored asset; the first that is given. Raises Refused."""
+    image, url = form.cleaned_data["image"], form.cleaned_data["url"]
+    if image:
+        yield image
+    elif url and request.method == "POST":
+        if not request.user.is_authenticated:  # strangers could have much fetched in our name
+            raise Refused(Code.NOT_SIGNED_IN, "Sign in to search by an address.")
+        with in_turn():
+            at_url = fetch(url)
+        with at_url as file:
+            found.fetched = _fetched(file)
+            yield file
+    else:
+        found.asset = get_readable_asset(request, form.cleaned_data["asset"])
+        yield found.asset
+
+
+def _fetched(file: TemporaryUploadedFile) -> Fetched:
+    """Raises Refused where it is no picture."""
+    preview = sandbox.render_file(Path(file.temporary_file_path())).thumbnail
+    return Fetched(file.name or "", f"data:image/jpeg;base64,{base64.b64encode(preview).decode()}")
 
 
 def _marked(response: HttpResponse, found: Found) -> HttpResponse:

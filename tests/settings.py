@@ -12,6 +12,7 @@ if "ASSETSEARCH_TEST_DATA" not in os.environ:  # a process that a test starts sh
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ["DATA_DIR"] = os.environ["ASSETSEARCH_TEST_DATA"]
 os.environ.pop("DATABASE_URL", None)
+os.environ.pop("S3_BUCKET", None)
 
 from assetsearch.settings import *  # noqa: F403
 

@@ -25,7 +25,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from assetsearch.backups import tools
-from assetsearch.backups.files import bring
+from assetsearch.backups.files import bring, each, fetch, told_by_disk, told_by_gallery
 from assetsearch.backups.manifest import (
     DATABASE,
     FILES,
@@ -69,35 +69,37 @@ class Gathered:
     how: Counter[str] = field(default_factory=Counter)
 
     def take(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self.kept and name not in self.gone:
-                try:
-                    self.kept[name] = self._take(name)
-                except FileNotFoundError:
-                    self.gone.add(name)
+        wanted = (name for name in names if name not in self.kept and name not in self.gone)
+        for name, taken in each(self._take, wanted):
+            if taken is None:
+                self.gone.add(name)
+            else:
+                how, self.kept[name] = taken
+                self.how[how] += 1
 
-    def _take(self, name: str) -> Held:
-        source, target = settings.MEDIA_ROOT / name, self.folder / MEDIA / name
-        if known := self._unchanged(name, source):
-            path, told = known
-            with suppress(FileNotFoundError):  # somebody deletes that backup just now
-                bring(path, target)
-                self.how["unchanged"] += 1
-                return told
-        self.how[bring(source, target)] += 1
-        return held(target)  # of what is in the backup now; the source may be deleted
+    def _take(self, name: str) -> tuple[str, Held] | None:
+        """How it came, and what came; None where it is gone."""
+        target = self.folder / MEDIA / name
+        try:
+            if known := self._unchanged(name):
+                path, told = known
+                with suppress(FileNotFoundError):  # somebody deletes that backup just now
+                    bring(path, target)
+                    return "unchanged", told
+            return fetch(name, target), held(target)  # of what is in the backup now; the source may be deleted
+        except FileNotFoundError:
+            return None
 
-    def _unchanged(self, name: str, source: Path) -> tuple[Path, Held] | None:
+    def _unchanged(self, name: str) -> tuple[Path, Held] | None:
         if self.previous is None or name not in self.previous[1]:
             return None
-        path, told = self.previous[0] / MEDIA / name, self.previous[1][name]
-        now = source.stat()
+        path, held = self.previous[0] / MEDIA / name, self.previous[1][name]
+        now = told_by_gallery(name)
         try:
-            then = path.stat()
+            then = told_by_disk(path)
         except OSError:
             return None
-        is_same = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns) and then.st_size == told.size_bytes
-        return (path, told) if is_same else None
+        return (path, held) if then == now and then.size_bytes == held.size_bytes else None
 
     def keep_only(self, names: Mapping[str, Owner]) -> None:
         for name in self.kept.keys() - names.keys():
@@ -115,7 +117,7 @@ class Gathered:
 @dataclass(frozen=True)
 class Made:
     manifest: Manifest
-    #: Files by how they came: linked, copied, unchanged.
+    #: Files by how they came: linked, copied, downloaded, unchanged.
     how: Counter[str]
     size_bytes: int
 

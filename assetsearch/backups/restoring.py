@@ -5,26 +5,28 @@ that was replaced go. So wherever this is interrupted, the rows there are, old o
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from tqdm import tqdm
 
 from assetsearch.backups import tools
-from assetsearch.backups.files import bring
+from assetsearch.backups.files import each, put
 from assetsearch.backups.manifest import (
     DATABASE,
     MEDIA,
@@ -41,16 +43,21 @@ from gallery.models import Asset, Collection, Tag
 from search import index
 from search.models import Encoder, IndexBuild
 
-_PARTIAL = ".restoring"
-#: The server takes a moment to notice that a program has ended.
-_LINGER_SECONDS = 2
+logger = logging.getLogger(__name__)
+
+#: The server takes a moment to notice that a program has ended; see tools.load.
+_LINGER_SECONDS = 5
+
+
+class InDoubt(BackupError):
+    """The rows of the backup may have come, so its files stay."""
 
 
 @dataclass
 class Restored:
     manifest: Manifest
     damaged: list[Damage]
-    #: Files by how they came: linked, copied, there already.
+    #: Files by how they came: linked, copied, uploaded, there already.
     how: Counter[str] = field(default_factory=Counter)
     removed: int = 0
     indexes: list[IndexBuild] = field(default_factory=list)
@@ -73,12 +80,11 @@ def restore(folder: Path, *, replace: bool, leave_out_damaged: bool) -> Restored
             del listed[damage.name]
         before = _names_of_rows()
         with _files_put(folder, listed, restored.how):
-            connection.close()
-            tools.load(programs, folder / DATABASE, dropping=_tables(), memory_mb=manifest.index_memory_mb)
+            _load(programs, folder / DATABASE, manifest.index_memory_mb)
         connection.close()  # whatever it knew of the tables is no longer so
-        restored.removed = _remove(before - _names_of_rows())
         _restore_key(folder)
         restored.indexes = _make_ready()
+        restored.removed = _remove(before - _names_of_rows())
     return restored
 
 
@@ -91,16 +97,20 @@ def _stopped() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError(f"AssetSearch is running over {settings.DATA_DIR}. Stop it first.") from None
-        until = time.monotonic() + _LINGER_SECONDS
-        while others := _other_connections():
-            if time.monotonic() < until:
-                time.sleep(0.1)
-                continue
+        if others := _wait_for_others():
             raise BackupError(
                 f"The database is in use, by {others} other connection(s). Stop the web server, the workers and "
                 "whatever else is at work on it first."
             )
         yield
+
+
+def _wait_for_others() -> int:
+    """How many there still are."""
+    until = time.monotonic() + _LINGER_SECONDS
+    while (others := _other_connections()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return others
 
 
 def _other_connections() -> int:
@@ -178,34 +188,61 @@ def _names_of_rows() -> set[str]:
 
 @contextmanager
 def _files_put(folder: Path, listed: Mapping[str, Held], how: Counter[str]) -> Iterator[None]:
-    """The files, in their places; those that came anew go again if what follows fails."""
-    new: list[Path] = []
+    """The files, in their places; those that came anew go again if it is certain that no row names them."""
+    new: list[str] = []
+
+    def put_one(name: str) -> str:
+        if not default_storage.exists(name):
+            new.append(name)
+        return put(folder / MEDIA / name, name)
+
     try:
-        for name in tqdm(listed, unit="file", desc="Files", file=sys.stderr, disable=None):
-            target = settings.MEDIA_ROOT / name
-            if not target.exists():
-                new.append(target)
-            how[_put(folder / MEDIA / name, target)] += 1
+        for _, came in each(put_one, tqdm(listed, unit="file", desc="Files", file=sys.stderr, disable=None)):
+            how[came] += 1
         os.sync()  # the files before the rows
         yield
+    except InDoubt:
+        raise
     except BaseException:
-        for path in new:
-            path.unlink(missing_ok=True)
+        _remove(new)
         raise
 
 
-def _put(source: Path, target: Path) -> str:
-    if target.exists() and target.samefile(source):
-        return "there already"
-    partial = target.with_name(target.name + _PARTIAL)
-    partial.unlink(missing_ok=True)
+def _load(programs: Sequence[str], dump: Path, memory_mb: int) -> None:
+    """The rows. Raises BackupError where none came, and InDoubt where they may have."""
+    before = _generation()
+    connection.close()
     try:
-        how = bring(source, partial)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return how
+        tools.load(programs, dump, dropping=_tables(), memory_mb=memory_mb)
+    except BaseException as error:
+        connection.close()
+        if _is_still(before):
+            raise
+        if not isinstance(error, BackupError):
+            raise InDoubt("It was interrupted once the rows had come. Run it again, with --replace.") from error
+        logger.warning("The rows came, though their last answer was lost. %s", error)
+
+
+def _generation() -> int | None:
+    """Of the tables: a restore makes them anew, under other numbers. None where there are none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)::oid", [Asset._meta.db_table])  # noqa: SLF001 (public, so named)
+        generation: int | None = cursor.fetchone()[0]
+        return generation
+
+
+def _is_still(generation: int | None) -> bool:
+    """Once nobody is at work on the tables any more. Raises InDoubt."""
+    try:
+        if not _wait_for_others():
+            return _generation() == generation
+        reason = "its session has not ended"
+    except (DatabaseError, KeyboardInterrupt) as error:
+        reason = str(error).strip() or "it was interrupted"
+    raise InDoubt(
+        f"It cannot be said whether the rows of the backup came: {reason}. Its files are in place. When the database "
+        "answers, run it again, with --replace."
+    )
 
 
 def _tables() -> list[str]:
@@ -213,10 +250,8 @@ def _tables() -> list[str]:
     return sorted({"django_migrations", *connection.introspection.django_table_names()})
 
 
-def _remove(names: set[str]) -> int:
-    for name in names:
-        (settings.MEDIA_ROOT / name).unlink(missing_ok=True)
-    return len(names)
+def _remove(names: Iterable[str]) -> int:
+    return sum(1 for _ in each(default_storage.delete, names))
 
 
 def _restore_key(folder: Path) -> None:

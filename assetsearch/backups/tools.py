@@ -78,6 +78,8 @@ def load(programs: Sequence[str], source: Path, *, dropping: Sequence[str], memo
     first = [
         "SET client_min_messages = warning",
         f"SET lock_timeout = '{_LOCK_SECONDS}s'",
+        # were psql killed while an index is built, the server would notice only at its end; known from Postgres 14 on
+        "SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'",
         f"SET maintenance_work_mem = '{memory_mb}MB'",
         # of those that build an index together each takes shared memory, and containers have little
         "SET max_parallel_maintenance_workers = 0",
@@ -91,7 +93,13 @@ def load(programs: Sequence[str], source: Path, *, dropping: Sequence[str], memo
         subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=errors, preexec_fn=_ends_with_us) as read,  # noqa: PLW1509 (one thread)
         _started(writing, errors, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as written,
     ):
-        if not (_pumped(read, written) and written.wait() == 0):
+        try:
+            is_loaded = _pumped(read, written) and written.wait() == 0
+        except BaseException:  # Ctrl-C and SIGTERM among them, which would leave psql building indexes
+            written.kill()
+            read.kill()
+            raise
+        if not is_loaded:
             raise BackupError(f"The database took nothing of the backup, and is as it was: {_said(errors)}")
 
 
@@ -115,10 +123,6 @@ def _pumped(read: "subprocess.Popen[bytes]", written: "subprocess.Popen[bytes]")
             written.stdin.close()
         read.kill()
         return False
-    except BaseException:
-        written.kill()
-        read.kill()
-        raise
     return is_whole
 
 

@@ -3,7 +3,7 @@
 import stat
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
@@ -13,10 +13,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 
 from gallery.errors import Code, Refused
 from gallery.images import SUFFIXES
-from gallery.ingest.bulk import Import, Outcome
+from gallery.ingest.bulk import Intake, Outcome
 from gallery.uploads import Details
 
 _TOO_MANY_ENTRIES = 50_000
@@ -41,6 +42,17 @@ class Entry:
 
     def __str__(self) -> str:
         return self.info.orig_filename
+
+
+def check_archive(archive: UploadedFile[bytes]) -> None:
+    """Raises Refused for an upload that is no ZIP file, or too large."""
+    assert isinstance(archive, TemporaryUploadedFile)  # noqa: S101 (see upload_handler.py)
+    path = Path(archive.temporary_file_path())
+    if (archive.size or 0) > settings.MAX_IMPORT_BYTES:
+        limit = settings.MAX_IMPORT_BYTES // 1_000_000
+        raise Refused(Code.TOO_LARGE, f"The ZIP file is too large; at most {limit:,} MB are taken.")
+    with open_archive(path):
+        pass
 
 
 @contextmanager
@@ -116,7 +128,7 @@ def _refusals(info: ZipInfo) -> Iterator[Refused]:
         yield Refused(Code.TOO_LARGE, "Unpacked it is too large.")
 
 
-def import_entries(archive: ZipFile, found: Sequence[Entry], owner: User, details: Details) -> Iterator[Outcome[Entry]]:
+def import_entries(archive: ZipFile, found: Iterable[Entry], owner: User, details: Details) -> Iterator[Outcome[Entry]]:
     @contextmanager
     def opened(entry: Entry) -> Iterator[File[bytes]]:
         if entry.refused:
@@ -129,7 +141,7 @@ def import_entries(archive: ZipFile, found: Sequence[Entry], owner: User, detail
             file.size = entry.info.file_size  # or Django asks the file system for the size of a file of that name
             yield file
 
-    return Import(opened, owner, details).store_all(found)
+    return Intake(opened, owner, lambda _: details).store_all(found)
 
 
 @contextmanager

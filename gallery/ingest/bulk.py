@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Uploads under way at once for each decoding process: while one decodes, the other is read, hashed and written.
 _UPLOADS_PER_DECODER = 2
+#: What may be otherwise an hour later.
+_PASSING = {Code.STORAGE_FULL, Code.FETCH_FAILED}
 
 T = TypeVar("T")
 
@@ -51,20 +53,20 @@ class Report(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Import(Generic[T]):
-    """How files come in, and what is said of all of them."""
+class Intake(Generic[T]):
+    """How files come in, and what is said of each."""
 
     #: May raise Refused or OSError, when called or when the file is read.
     open: Callable[[T], AbstractContextManager[File[bytes]]]
     owner: User
-    details: Details
+    details_of: Callable[[T], Details]
 
     def store(self, source: T) -> Outcome[T]:
         try:
             with self.open(source) as file:
-                stored = store_upload(file, self.owner, self.details, in_bulk=True)
+                stored = store_upload(file, self.owner, self.details_of(source), in_bulk=True)
         except Refused as refused:
-            return Outcome(source, refused=refused, may_pass=refused.code == Code.STORAGE_FULL)
+            return Outcome(source, refused=refused, may_pass=refused.code in _PASSING)
         except OSError as error:
             return Outcome(
                 source, refused=Refused(Code.CORRUPT, f"The file cannot be read: {error.strerror}."), may_pass=True
@@ -104,3 +106,8 @@ def _close_connections(pool: ThreadPoolExecutor, threads: int) -> None:
 
     for _ in range(threads):
         pool.submit(close)
+
+
+def printable(name: str) -> str:
+    """Without what a terminal would obey, and what neither it nor a database could hold: names come from outside."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

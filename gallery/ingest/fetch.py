@@ -4,14 +4,15 @@ Connections are made by guard.py alone. httpcore itself knows no proxies, cookie
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from functools import cache
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from ssl import SSLContext
+from threading import BoundedSemaphore
 
 import httpcore2
 import httpx2
@@ -28,8 +29,11 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 _MAX_REDIRECTS = 5
 #: As browsers and servers take them.
 MAX_URL = 2000
+USER_AGENT = "AssetSearch"
 #: Pictures are wanted as they are; and what is not decompressed cannot grow.
-_HEADERS = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "AssetSearch")]
+_HEADERS = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", USER_AGENT)]
+#: However slow other servers are, half of the web server's threads wait for none.
+_TURNS = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 _REDIRECTS = {
     HTTPStatus.MOVED_PERMANENTLY,
     HTTPStatus.FOUND,
@@ -41,17 +45,31 @@ _REDIRECTS = {
 
 def fetch(url: str) -> TemporaryUploadedFile:
     """What is at the URL, as a file that is deleted when closed. Raises Refused."""
-    backend = GuardedBackend(deadline=time.monotonic() + settings.FETCH_TIMEOUT_S)
-    with (
-        failures(),
-        storage_errors(),
-        httpcore2.ConnectionPool(ssl_context=ssl_context(), network_backend=backend) as pool,
-    ):
+    with connections() as pool:
         return _follow(pool, parse(url))
 
 
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """For a web request, as long as it fetches. Raises Refused (throttled) where as many do as may."""
+    if not _TURNS.acquire(blocking=False):
+        raise Refused(Code.THROTTLED, "Too many pictures are being fetched right now. Try again in a moment.")
+    try:
+        yield
+    finally:
+        _TURNS.release()
+
+
+@contextmanager
+def connections() -> Iterator[httpcore2.ConnectionPool]:
+    """Guarded, and none lasts beyond the time for one fetch. What breaks is Refused."""
+    backend = GuardedBackend(deadline=time.monotonic() + settings.FETCH_TIMEOUT_S)
+    with _failures(), httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=backend) as pool:
+        yield pool
+
+
 @cache
-def ssl_context() -> SSLContext:
+def _ssl_context() -> SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
@@ -76,14 +94,19 @@ def parse(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
 
 def _follow(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> TemporaryUploadedFile:
     for _ in range(_MAX_REDIRECTS + 1):
-        # by its parts, as httpx does: parsed a second time, the URL could be taken for another
-        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        with pool.stream("GET", target, headers=[("Host", url.netloc.decode()), *_HEADERS]) as response:
+        with get(pool, url) as response:
             location = header(response, "location")
             if response.status not in _REDIRECTS or not location:
-                return _spool(response, url)
+                check(response)
+                return spool(response, url, _pieces(response))
         url = parse(location, url)
     raise Refused(Code.FETCH_FAILED, f"The URL is redirected more than {_MAX_REDIRECTS} times.")
+
+
+def get(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> AbstractContextManager[httpcore2.Response]:
+    # by its parts, as httpx does: parsed a second time, the URL could be taken for another
+    target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+    return pool.stream("GET", target, headers=[("Host", url.netloc.decode()), *_HEADERS])
 
 
 def header(response: httpcore2.Response, name: str) -> str:
@@ -94,17 +117,22 @@ def header(response: httpcore2.Response, name: str) -> str:
         return value.decode("latin-1")
 
 
-def _spool(response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFile:
-    check(response)
-    upload = TemporaryUploadedFile("fetched", header(response, "content-type"), 0, None)
-    try:
-        upload.size = _receive(response, upload)
-        upload.name = file_name(response, url)
-        upload.seek(0)
-    except BaseException:
-        upload.close()
-        raise
-    return upload
+def spool(response: httpcore2.Response, url: httpx2.URL, pieces: Iterable[bytes]) -> TemporaryUploadedFile:
+    """Its body, as a file that is deleted when closed. Raises Refused."""
+    with storage_errors():
+        # under no name of the server's, which may be longer than a file's can be
+        upload = TemporaryUploadedFile("fetched", header(response, "content-type"), 0, None)
+        try:
+            for piece in pieces:
+                upload.write(piece)
+            upload.flush()
+            upload.size = upload.tell()
+            upload.name = _file_name(response, url)
+            upload.seek(0)
+        except BaseException:
+            upload.close()
+            raise
+        return upload
 
 
 def check(response: httpcore2.Response) -> None:
@@ -125,22 +153,19 @@ def named_status(status: int) -> str:
         return str(status)
 
 
-def _receive(response: httpcore2.Response, upload: TemporaryUploadedFile) -> int:
-    """The number of bytes written."""
+def _pieces(response: httpcore2.Response) -> Iterator[bytes]:
     size = 0
     try:
-        for chunk in response.iter_stream():
-            size += len(chunk)
+        for piece in response.iter_stream():
+            size += len(piece)
             if size > settings.MAX_UPLOAD_BYTES:
                 raise too_large()
-            upload.write(chunk)
+            yield piece
     except (httpcore2.NetworkError, httpcore2.ProtocolError):
         raise Refused(Code.TRUNCATED, "The transfer broke off before the whole file had come.") from None
-    upload.flush()
-    return size
 
 
-def file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
+def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
     """As the server says, or else as the URL ends."""
     try:
         said = _said_name(header(response, "content-disposition"))
@@ -161,7 +186,7 @@ def _said_name(disposition: str) -> str:
 
 
 @contextmanager
-def failures() -> Iterator[None]:
+def _failures() -> Iterator[None]:
     try:
         yield
     except httpcore2.TimeoutException:

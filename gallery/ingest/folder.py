@@ -3,14 +3,46 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 
+from gallery.errors import Code, Refused
 from gallery.images import SUFFIXES
-from gallery.ingest.bulk import Import, Outcome
+from gallery.ingest.bulk import Intake, Outcome
 from gallery.uploads import Details
+
+_MOST_OFFERED = 500
+
+
+def folder_below(name: str) -> Path:
+    """The folder of that name below IMPORT_ROOT. Raises Refused for what is none, or leads out."""
+    root = _root()
+    try:
+        folder = (root / name).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):  # NUL in it; links in a circle
+        folder = root.parent
+    if not (folder.is_relative_to(root) and folder.is_dir()):
+        # the same words for all, or they would tell what there is outside
+        raise Refused(Code.NOT_FOUND, "There is no such folder to import from.")
+    return folder
+
+
+def folders_offered() -> list[str]:
+    """Names of folders below IMPORT_ROOT, two levels deep; deeper ones can be named."""
+    root = _root()
+    found = [path for pattern in ("*/", "*/*/") for path in islice(root.glob(pattern), _MOST_OFFERED)]
+    names = [path.relative_to(root) for path in found if not path.is_symlink()]
+    return sorted(str(name) for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def _root() -> Path:
+    if settings.IMPORT_ROOT is None:
+        raise Refused(Code.NOT_FOUND, "Folders are imported where IMPORT_ROOT names one.")
+    return settings.IMPORT_ROOT.resolve()
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -26,10 +58,15 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def import_files(paths: Iterable[Path], owner: User, details: Details) -> Iterator[Outcome[Path]]:
-    return Import(_open, owner, details).store_all(paths)
+    return Intake(_open, owner, lambda _: details).store_all(paths)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[File[bytes]]:
-    with path.open("rb") as opened:
+    with open(path, "rb", opener=_no_link) as opened:
         yield File(opened, name=path.name)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """It was none when the folder was read, and may have become one."""
+    return os.open(path, flags | os.O_NOFOLLOW)

@@ -1,12 +1,17 @@
 """Imports a list of URLs. Each is fetched by the guarded client."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from django.contrib.auth.models import User
 
-from gallery.ingest.bulk import Import, Outcome
-from gallery.ingest.fetch import fetch
+from gallery.errors import Refused
+from gallery.ingest.bulk import Intake, Outcome
+from gallery.ingest.fetch import MAX_URL, fetch, parse
 from gallery.uploads import Details
+
+#: Of a list that is sent in a request. The command takes any number.
+MOST_URLS = 1000
 
 
 def listed(lines: Iterable[str]) -> list[str]:
@@ -15,5 +20,18 @@ def listed(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(line for line in stripped if line and not line.startswith("#")))
 
 
+def faults(lines: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the lines that hold no URL, by their numbers."""
+    for number, line in enumerate(lines, 1):
+        for url in listed([line]):
+            try:
+                parse(url)
+            except Refused as refused:
+                yield f"Line {number}: {refused.detail}"
+            else:
+                if len(url) > MAX_URL:
+                    yield f"Line {number}: A URL has at most {MAX_URL:,} characters."
+
+
 def import_urls(urls: Iterable[str], owner: User, details: Details) -> Iterator[Outcome[str]]:
-    return Import(fetch, owner, details).store_all(urls)
+    return Intake(fetch, owner, lambda url: replace(details, source_url=url)).store_all(urls)

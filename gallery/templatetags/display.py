@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gallery.images import SUFFIXES
-from gallery.models import Asset
+from gallery.models import Asset, Viewer
 
 register = template.Library()
 
@@ -32,6 +32,11 @@ def ratio_class(asset: Asset) -> str:
     """The class of a tile as wide as the picture is. A style attribute would need a lax policy."""
     ratio = min(max(asset.width / asset.height, _NARROWEST), _WIDEST)
     return f"ratio-{round(ratio * _STEPS) * 100 // _STEPS}"
+
+
+@register.filter
+def may_be_downloaded_by(asset: Asset, user: Viewer) -> bool:
+    return asset.may_be_downloaded_by(user)
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django_q.tasks import async_task
 from rest_framework.authtoken.models import Token
 
 from gallery.admin import _MOST_DELETED
-from gallery.models import Asset, Collection, Tag
+from gallery.models import Asset, Collection, Import, Tag
 
 ASSETS = "/admin/gallery/asset/"
 COLLECTIONS = "/admin/gallery/collection/"
@@ -46,6 +46,11 @@ def make_full_asset(number):
     return asset
 
 
+def make_import(number):
+    owner = User.objects.create_user(f"owner-{number}")
+    Import.objects.create(owner=owner, kind=Import.Kind.URLS, name=f"import-{number}")
+
+
 def make_task(number, *, success):
     now = timezone.now()
     return Task.objects.create(
@@ -63,6 +68,7 @@ LISTS = {
     ASSETS: make_full_asset,
     COLLECTIONS: make_full_asset,
     TAGS: make_full_asset,
+    "/admin/gallery/import/": make_import,
     "/admin/auth/user/": lambda number: User.objects.create_user(f"user-{number}"),
     "/admin/auth/group/": lambda number: Group.objects.create(name=f"group-{number}"),
     "/admin/authtoken/tokenproxy/": lambda number: Token.objects.create(

@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from rest_framework.test import APIClient
 
 from gallery import uploads
 from gallery.api import AssetSerializer
+from gallery.ingest import fetch
 from gallery.models import Asset, Collection
 from tests.conftest import drawn, encoded
 from tests.gallery import dicom_files
@@ -144,6 +146,15 @@ def test_upload_by_url_reaches_nothing_inside_the_network(api, site, settings):
     settings.FETCH_ALLOWED_NETWORKS = []
     assert_error(api.post(ASSETS, {"url": f"{site}/3.jpg"}, format="json"), 400, "fetch_failed")
     assert not Asset.objects.exists()
+
+
+def test_upload_by_url_waits_for_no_turn(api, site, monkeypatch):
+    monkeypatch.setattr(fetch, "_TURNS", BoundedSemaphore(1))
+    with fetch.in_turn():
+        response = api.post(ASSETS, {"url": f"{site}/3.jpg"}, format="json")
+    assert (response.status_code, response.json()["code"], response["Retry-After"]) == (429, "throttled", "5")
+    for seed in (3, 4):
+        assert api.post(ASSETS, {"url": f"{site}/{seed}.jpg"}, format="json").status_code == 201
 
 
 def test_upload_is_either_a_file_or_a_url(api, picture, site):

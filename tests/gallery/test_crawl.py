@@ -17,12 +17,13 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
-from gallery.ingest.crawl import download, page, spider
+from gallery.ingest.crawl import page, spider
 from gallery.ingest.crawl.download import _retry_after_s
 from gallery.ingest.crawl.frontier import Frontier, Limits, Scope
 from gallery.ingest.crawl.site import Site as Crawled
@@ -107,7 +108,8 @@ def test_site_of_traps_gives_up_its_pictures_and_no_more(trapped, canary, staff,
     assert Asset.objects.count() == len(titles)
     assert Asset.objects.get(title="Album 3").original.read() == encoded(drawn(3, SIZE))
     assert Asset.objects.get(title="Set").filename == "set-2.jpg"
-    assert Asset.objects.get(title="Lazy one").caption == f"From {trapped.address}/markup"
+    lazy = Asset.objects.get(title="Lazy one")
+    assert (lazy.source_url, lazy.caption) == (f"{trapped.address}/markup", "")
     assert {(a.owner, a.collection.name, a.tags.get().name) for a in Asset.objects.all()} == {(staff, "Site", "web")}
 
     # whom it asked
@@ -571,7 +573,7 @@ def test_full_spool_stops_the_crawl_which_goes_on_later(serve, staff, monkeypatc
 
     site = serve({"/": front(shown=[("/1.jpg", "One")]), "/1.jpg": jpeg(1)})
     with monkeypatch.context() as patched:
-        patched.setattr(download.TemporaryUploadedFile, "write", write, raising=False)
+        patched.setattr(TemporaryUploadedFile, "write", write, raising=False)
         crawled(site.address)
     assert "the disk, which is full" in capsys.readouterr().out
     crawled(site.address)

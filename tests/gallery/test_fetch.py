@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
+from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from itertools import count
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ import pytest
 from gallery.errors import Code, Refused
 from gallery.ingest import fetch as fetching
 from gallery.ingest import guard
-from gallery.ingest.fetch import fetch
+from gallery.ingest.fetch import fetch, in_turn
 from gallery.ingest.guard import is_public
 from gallery.uploads import store_upload
 from tests.server import BODY, Server, answer, running
@@ -498,6 +499,21 @@ def test_full_disk_is_said(serve, monkeypatch):
     assert refused(f"http://127.0.0.2:{serve(answer()).port}/")[0] == Code.STORAGE_FULL
 
 
+def test_web_requests_that_fetch_hold_half_of_the_threads_at_most(settings):
+    with ExitStack() as held:
+        for _ in range(settings.WEB_THREADS // 2):
+            held.enter_context(in_turn())
+        with pytest.raises(Refused) as raised, in_turn():
+            pass
+    assert (raised.value.code, raised.value.http_status) == (Code.THROTTLED, 429)
+    assert raised.value.headers == {"Retry-After": "5"}
+    with pytest.raises(Refused, match="begin with"), in_turn():
+        fetch("")
+    for _ in range(settings.WEB_THREADS):  # each is given back
+        with in_turn():
+            pass
+
+
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 
@@ -518,7 +534,7 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def tls(certificate, monkeypatch):
     """A server's side. The client trusts that certificate and no other."""
-    monkeypatch.setattr(fetching, "ssl_context", lambda: ssl.create_default_context(cafile=certificate))
+    monkeypatch.setattr(fetching, "_ssl_context", lambda: ssl.create_default_context(cafile=certificate))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
@@ -541,7 +557,7 @@ def test_certificate_of_another_name_is_refused(serve, names, tls, host):
 
 
 def test_certificate_that_nobody_trusts_is_refused(serve, tls, monkeypatch):
-    monkeypatch.setattr(fetching, "ssl_context", ssl.create_default_context)
+    monkeypatch.setattr(fetching, "_ssl_context", ssl.create_default_context)
     assert "self-signed" in refused(f"https://127.0.0.2:{serve(answer(), tls).port}/")[1]
 
 

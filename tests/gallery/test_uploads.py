@@ -223,6 +223,11 @@ def test_decode_that_takes_too_much_harms_nobody_else(user, picture, monkeypatch
     assert not store_upload(picture(1), user).duplicate
 
 
+def test_decoder_that_is_killed_from_outside_is_no_fault_of_the_picture(user, picture, monkeypatch):
+    monkeypatch.setattr(sandbox, "render", decoders.die_once)
+    assert not store_upload(picture(1), user).duplicate
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import connection
 from django.db.models import FileField
 
@@ -305,6 +304,85 @@ def test_restore_that_fails_midway_leaves_all_as_it_was(product, copied, empty):
     assert files_below(empty.data_dir / "media") == {}
 
 
+@pytest.mark.product
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_restore_interrupted_while_rows_come_ends_it_everywhere(backup, empty, tmp_path, sign):
+    empty.command("prepare")
+    before = rows_of(empty)
+    hold = "from django.db import connection as c; c.ensure_connection(); c.close(); print('here', flush=True); input()"
+    holding = subprocess.Popen(  # or the server would be stopped with the restore, and all its work
+        [sys.executable, "manage.py", "shell", "-v", "0", "-c", hold],
+        cwd=ROOT, env=empty.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holding.stdout.readline() == "here\n"
+    arguments = with_program(backup, tmp_path, "pg_restore", '$PROGRAM "$@"; echo "SELECT pg_sleep(600);"')
+    restoring_it = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=empty.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600);'"
+    wait_for(lambda: empty.psql(asleep) == "[(1,)]", what="the last statement of the restore")
+    restoring_it.send_signal(sign)
+    said = restoring_it.communicate(timeout=60)[1]
+    at_work = empty.psql(asleep)
+    holding.communicate("\n", timeout=60)
+    assert restoring_it.returncode == 130, said
+    assert "Interrupted" in said
+    assert at_work == "[(0,)]"
+    assert psqls_of(empty) == []
+    assert files_below(empty.data_dir / "media") == {}
+    assert rows_of(empty) == before
+
+
+@pytest.mark.product
+def test_rows_whose_commit_was_not_answered_have_come(product, backup, empty, tmp_path):
+    """The connection is lost while COMMIT is answered: psql fails, and the database has done it."""
+    arguments = with_program(backup, tmp_path, "psql", '$PROGRAM "$@"; echo "connection lost" >&2; exit 2')
+    done = empty.command(*arguments, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "connection lost" in done.stderr
+    assert rows_of(empty) == rows_of(product)
+    assert contents(empty) == contents(product)
+    assert "all is well" in empty.command("check_integrity").stdout
+
+
+@pytest.mark.product
+def test_restore_that_loses_the_database_keeps_the_files_and_says_so(backup, empty, tmp_path):
+    kill = f"kill -KILL $(head -1 {empty.data_dir}/postgres/postmaster.pid)"
+    arguments = with_program(backup, tmp_path, "psql", f'$PROGRAM "$@"; {kill}; exit 2')
+    done = empty.command(*arguments, check=False)
+    assert done.returncode == 1
+    assert "It cannot be said whether the rows of the backup came" in done.stderr
+    assert files_below(empty.data_dir / "media").keys() == files_below(backup / "media").keys()
+    assert " there already" in empty.command("restore", str(backup), "--replace").stdout
+
+
+def with_program(backup, folder, name, line):
+    """Arguments of a restore in which one of Postgres' programs is a line of shell; $PROGRAM is the program itself."""
+    script = folder / name
+    script.write_text(f"#!/bin/sh\n{line}\n")
+    script.chmod(0o700)
+    return ["shell", "-v", "0", "-c", _WITH_PROGRAM.format(name=name, script=str(script), backup=str(backup))]
+
+
+_WITH_PROGRAM = """
+import os
+from assetsearch.backups import tools
+from django.core.management import call_command
+find = tools.find
+def replaced(*names):
+    found = dict(zip(names, find(*names)))
+    os.environ["PROGRAM"] = found[{name!r}]
+    return [*(found | {{{name!r}: {script!r}}}).values()]
+tools.find = replaced
+call_command("restore", {backup!r})
+"""
+
+
+def psqls_of(product):
+    return [process for process in product.processes() if process.name() == "psql"]
+
+
 def reseal(folder, *parts, **changes):
     """Make the manifest say what is there now, as only its maker could."""
     told = Manifest.read(folder)
@@ -516,14 +594,14 @@ def stored(transactional_db, gallery_of_its_own, django_user_model, picture):
 
 def test_asset_deleted_between_snapshot_and_its_file_is_no_fault(stored, picture, tmp_path, monkeypatch):
     kept = store_upload(picture(2), stored.owner).asset
-    bring = making.bring
+    fetch = making.fetch
 
-    def deleting(source, target):
-        if source.name in stored.original.name:
+    def deleting(name, target):
+        if name == stored.original.name:
             stored.delete()
-        return bring(source, target)
+        return fetch(name, target)
 
-    monkeypatch.setattr(making, "bring", deleting)
+    monkeypatch.setattr(making, "fetch", deleting)
     made = making.make(tmp_path / "backup")
     assert made.manifest.faults == []
     assert made.manifest.counts["assets"] == 1
@@ -564,10 +642,10 @@ def delete_elsewhere(asset):
 
 
 def test_full_disk_leaves_nothing(stored, tmp_path, monkeypatch):
-    def full(source, target):
+    def full(name, target):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(making, "bring", full)
+    monkeypatch.setattr(making, "fetch", full)
     (tmp_path / "backups").mkdir()
     with pytest.raises(OSError, match="No space left"):
         making.make(tmp_path / "backups" / "one")
@@ -594,4 +672,3 @@ def test_backups_know_every_field_that_names_a_file():
     fields = [field for model in apps.get_models() for field in model._meta.get_fields()]
     of_files = {(field.model, field.name) for field in fields if isinstance(field, FileField)}
     assert of_files == {(Asset, "original"), (Asset, "preview"), (Asset, "thumbnail")}
-    assert isinstance(default_storage, FileSystemStorage)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
-from django.urls import resolve
+from django.urls import resolve, reverse
 
 from assetsearch import env, postgres
 from assetsearch.management.commands import up
@@ -276,26 +276,44 @@ def test_proxy_adds_the_headers_that_an_internal_redirect_drops(settings):
     assert dict(added) == {name: value for name, value in response.items() if name not in kept_by_nginx}
 
 
-def test_proxy_takes_as_large_a_file_as_the_web_server():
-    assert SERVICES["proxy"]["environment"]["MAX_UPLOAD_MB"] == "${MAX_UPLOAD_MB:-200}"
-    megabytes = env.variables["MAX_UPLOAD_MB"].default
-    (limit,) = directives("client_max_body_size", NGINX.replace("${MAX_UPLOAD_MB}", megabytes))
+IMPORTS = location("~ ^/(import|api/v1/imports)/$")
+
+
+@pytest.mark.parametrize(("name", "where"), [("MAX_UPLOAD_MB", NGINX.replace(IMPORTS, "")), ("MAX_IMPORT_MB", IMPORTS)])
+def test_proxy_takes_as_large_a_file_as_the_web_server(name, where):
+    megabytes = env.variables[name].default
+    assert SERVICES["proxy"]["environment"][name] == f"${{{name}:-{megabytes}}}"
+    (limit,) = directives("client_max_body_size", where.replace(f"${{{name}}}", megabytes))
     number, unit = int(limit[:-1]), limit[-1]
     assert unit == "M"
     # the limit, and a megabyte for the form; but no more than a tenth above it
     assert int(megabytes) * 1_000_000 + 1_000_000 < number * 1024**2 < int(megabytes) * 1_100_000
 
 
-def test_proxy_refuses_what_is_too_large_with_the_apis_own_code():
-    body = re.search(r"return 413 '(.+)';", location("@too_large"))[1]
-    assert json.loads(body.replace("${MAX_UPLOAD_MB}", "200"))["code"] == Code.TOO_LARGE
-    assert directives("error_page") == ["413 @too_large"]
+def test_archives_may_be_as_large_where_they_are_sent_to():
+    pattern = re.search(r"location ~ (\S+) \{", NGINX)[1]
+    for path in (reverse("gallery:begin_import"), reverse("api:import-list")):
+        assert re.search(pattern, path)
 
 
-def test_only_the_upload_limit_is_filled_in_when_the_proxy_starts():
+@pytest.mark.parametrize(
+    ("name", "said", "where"),
+    [
+        ("MAX_UPLOAD_MB", "@too_large", NGINX.replace(IMPORTS, "")),
+        ("MAX_IMPORT_MB", "@too_large_to_import", IMPORTS),
+    ],
+)
+def test_proxy_refuses_what_is_too_large_with_the_apis_own_code(name, said, where):
+    body = re.search(r"return 413 '(.+)';", location(said))[1]
+    assert json.loads(body.replace(f"${{{name}}}", "200"))["code"] == Code.TOO_LARGE
+    assert directives("error_page", where) == [f"413 {said}"]
+
+
+def test_only_the_limits_are_filled_in_when_the_proxy_starts():
     pattern = SERVICES["proxy"]["environment"]["NGINX_ENVSUBST_FILTER"].replace("$$", "$")
-    assert [name for name in ("MAX_UPLOAD_MB", "HOSTNAME", "PATH") if re.search(pattern, name)] == ["MAX_UPLOAD_MB"]
-    assert set(re.findall(r"\$\{(\w+)\}", NGINX)) == {"MAX_UPLOAD_MB"}
+    limits = ["MAX_UPLOAD_MB", "MAX_IMPORT_MB"]
+    assert [name for name in (*limits, "HOSTNAME", "PATH") if re.search(pattern, name)] == limits
+    assert set(re.findall(r"\$\{(\w+)\}", NGINX)) == set(limits)
 
 
 def test_proxy_collects_requests_so_that_slow_clients_hold_no_thread():

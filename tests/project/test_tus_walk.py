@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import encoded
-from tests.product import PASSWORD, Product, wait_for
+from tests.product import PASSWORD, wait_for
 
 pytestmark = [pytest.mark.product]
 
@@ -27,14 +27,6 @@ def noise(seed: int) -> bytes:
     """A picture of some 4 MB, because nothing of it can be compressed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (1150, 1150, 3), dtype=np.uint8)
     return encoded(Image.fromarray(pixels), "PNG", compress_level=0)
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory):
-    made = Product(tmp_path_factory.mktemp("tus") / "data")
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from tests.conftest import drawn, encoded
+from tests.faults.processes import alive
 from tests.hub import save_tiny_dinov2, serve
 from tests.product import ROOT, Product, wait_for
 
@@ -43,6 +44,18 @@ def hit_names(client):
     return [hit["asset"]["filename"] for hit in client.search(encoded(drawn(1)))["results"]]
 
 
+def first_answer(client):
+    """What is found as soon as something is."""
+
+    def hits():
+        try:
+            return hit_names(client)
+        except requests.RequestException:
+            return []
+
+    return wait_for(hits, what="an answer")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_stop_ends_everything_soon_and_the_next_start_has_everything(running, filled, sign):
     before = hit_names(filled)
@@ -66,24 +79,47 @@ def test_killed_whole_the_next_start_has_everything(running, filled):
 def test_supervisor_killed_alone_leaves_no_process_behind(running, filled):
     running.process.kill()
     running.process.wait()
-    leftovers = {process.pid for process in running.processes() if process.name() != "postgres"}
+    leftovers = set(running.processes())
     running.start()
-    assert not leftovers & {process.pid for process in running.processes()}
+    assert [process for process in running.processes() if process in leftovers and process.name() != "postgres"] == []
     assert len(hit_names(running.sign_in())) == 3
 
 
 def test_database_that_dies_is_started_again(running, filled):
-    [postmaster] = [p for p in running.processes() if p.name() == "postgres" and "-D" in p.cmdline()]
+    [postmaster] = alive(running, "postmaster")
     postmaster.kill()
     postmaster.wait(10)
+    assert first_answer(filled)[0] == "1.jpg"
 
-    def answers():
+
+def test_database_that_dies_over_a_long_query_is_started_again(running, filled):
+    """A process that is busy outlives its server, and Postgres starts no other beside it."""
+    long = "SELECT count(*) FROM generate_series(1, 1e11)"
+    script = f"from django.db import connection as c; c.cursor().execute({long!r})"
+    asking = subprocess.Popen([sys.executable, "manage.py", "shell", "-c", script], cwd=ROOT, env=running.environment)
+    asked = f"SELECT count(*) FROM pg_stat_activity WHERE query = '{long}' AND state = 'active'"
+    wait_for(lambda: running.psql(asked) == "[(1,)]", what="the query")
+    [postmaster] = alive(running, "postmaster")
+    postmaster.kill()
+    asking.kill()
+    asking.wait()
+    assert first_answer(filled)[0] == "1.jpg"
+
+
+def test_file_of_a_killed_database_may_name_another_process(running, filled):
+    """Numbers are given again: in a container that is started again, the same ones."""
+    [postmaster] = alive(running, "postmaster")
+    file = running.data_dir / "postgres/postmaster.pid"
+    left, user = file.read_text(), postmaster.username()
+    running.stop()
+    with subprocess.Popen(["sleep", "300"], user=user) as other:
+        file.write_text(left.replace(str(postmaster.pid), str(other.pid), 1))
         try:
-            return hit_names(filled)
-        except requests.RequestException:
-            return []
-
-    assert wait_for(answers, seconds=60, what="an answer")[0] == "1.jpg"
+            running.start()
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert hit_names(running.sign_in())[0] == "1.jpg"
 
 
 def test_stop_while_it_is_made_ready_leaves_no_process_behind(tmp_path, model_hub):
@@ -114,6 +150,27 @@ def test_worker_that_dies_is_started_again(running, filled):
     filled.upload("after.jpg", encoded(drawn(50)))
     wait_for(filled.is_settled, seconds=90, what="embedding by a new worker")
     assert not {worker.pid for worker in dead} & {worker.pid for worker in running.workers()}
+
+
+def whole_worker(product):
+    """The five processes of the worker; none while they are not all there."""
+    there = alive(product, "interactive worker")
+    return there if len(there) == 5 else []
+
+
+@pytest.mark.parametrize("position", [0, 1], ids=["who does the tasks", "who notes them down"])
+def test_worker_process_killed_while_it_waits_is_replaced(running, filled, position):
+    """It waits with a lock held, which a process in its place would never get."""
+    queued = "SELECT count(*) FROM django_q_ormq WHERE key = 'interactive'"
+    wait_for(lambda: running.psql(queued) == "[(0,)]", what="an empty queue")
+    head, *_ = before = wait_for(lambda: whole_worker(running), what="a worker")
+    guard = next(process for process in before if process.parent() == head)
+    killed = sorted(guard.children(), key=lambda child: child.pid)[position]
+    killed.kill()
+    wait_for(lambda: killed not in (whole_worker(running) or [killed]), what="a worker")
+    filled.upload("after.jpg", encoded(drawn(60 + position)))
+    wait_for(lambda: running.psql(queued) == "[(0,)]", what="an empty queue")
+    assert filled.is_settled()
 
 
 def test_second_start_over_the_same_data_is_refused(running):

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import drawn, encoded
-from tests.product import PASSWORD, Product
+from tests.product import PASSWORD
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -28,14 +28,6 @@ DROP = """({ names, contents }) => {
         );
     }
 }"""
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory):
-    made = Product(tmp_path_factory.mktemp("walk") / "data")
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 import io
+from threading import BoundedSemaphore
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from drf_spectacular.validation import validate_schema
 from rest_framework.test import APIClient
 
+from gallery.ingest import fetch
 from gallery.models import Collection
 from search import pipeline
 from search.api import AnswerSerializer, HitSerializer, HowSerializer
@@ -68,6 +70,17 @@ def test_combined_pictures_give_one_answer(api, embedded, picture):
 def test_picture_is_searched_with_by_its_url(api, embedded, site):
     answer = api.post(SEARCH, {"url": f"{site}/4.jpg"}, format="json").json()
     assert answer["results"][0]["asset"]["id"] == embedded[4].pk
+
+
+def test_search_by_urls_takes_one_turn_or_none(api, embedded, site, monkeypatch):
+    monkeypatch.setattr(fetch, "_TURNS", BoundedSemaphore(1))
+    urls = [f"{site}/{seed}.jpg" for seed in (1, 2)]
+    with fetch.in_turn():
+        response = api.post(SEARCH, {"url": urls}, format="json")
+        assert (response.status_code, response.json()["code"], response["Retry-After"]) == (429, "throttled", "5")
+        assert api.post(SEARCH, {"asset": embedded[0].pk}, format="json").status_code == 200
+    for _ in range(2):
+        assert api.post(SEARCH, {"url": urls}, format="json").status_code == 200
 
 
 def test_urls_come_after_files_and_before_assets(api, embedded, picture, site):

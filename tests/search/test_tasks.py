@@ -161,6 +161,7 @@ class TestPrepare:
         assert [*Schedule.objects.order_by("name").values_list("func", "cluster", "minutes")] == [
             ("search.tasks.sweep", "bulk", 1),
             ("gallery.integrity.sweep", "bulk", 20),
+            ("gallery.tasks.sweep_imports", "bulk", 1),
         ]
 
     def test_built_in_encoder_serves_and_says_why(self, db, unavailable, capsys):

@@ -15,7 +15,11 @@ from search.models import Encoder
 
 BUILT_IN = "descriptor"
 #: What workers do by themselves, and every how many minutes.
-SCHEDULE = {"sweep": ("search.tasks.sweep", 1), "sweep files": ("gallery.integrity.sweep", 20)}
+SCHEDULE = {
+    "sweep": ("search.tasks.sweep", 1),
+    "sweep imports": ("gallery.tasks.sweep_imports", 1),
+    "sweep files": ("gallery.integrity.sweep", 20),
+}
 
 
 class Command(BaseCommand):

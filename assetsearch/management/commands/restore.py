@@ -17,8 +17,8 @@ _FAULTS, _INTERRUPTED = 3, 130
 class Command(BaseCommand):
     help = (
         "Bring the gallery back from a backup, once all of that has been checked. AssetSearch must not be running. "
-        "Exit status: 0 if all is well, 1 if nothing was restored, 3 if all was but files that the backup lacks, 130 "
-        "if interrupted."
+        "Exit status: 0 if all is well, 1 if nothing was restored or the database did not say whether, 3 if all was "
+        "but files that the backup lacks, 130 if interrupted."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import { toast } from "./toasts.js";
 
 const page = document.getElementById("search");
 const form = page.querySelector("form");
-const { image, asset } = form.elements;
+const { image, asset, url } = form.elements;
 const picture = document.getElementById("picture");
 const pictureName = document.getElementById("picture-name");
 const results = document.getElementById("results");
@@ -56,7 +56,7 @@ picture.addEventListener("error", () => (picture.hidden = true));
 // Without a picture, filters alone ask nothing; pressing Enter does, and is told what is missing.
 form.addEventListener("htmx:configRequest", (event) => {
   const isSubmit = event.detail.triggeringEvent?.type === "submit";
-  if (!isSubmit && !image.files.length && !asset.value) event.preventDefault();
+  if (!isSubmit && !image.files.length && !asset.value && !url?.value.trim()) event.preventDefault();
 });
 askOnce(form);
 

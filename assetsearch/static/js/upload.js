@@ -1,5 +1,6 @@
 // The upload page: every file is sent by itself, three at a time, and says what became of it.
 import { onFiles } from "./drop.js";
+import { Look } from "./look.js";
 import { announce } from "./toasts.js";
 import { Transfer } from "./tus.js";
 import "./watch.js";
@@ -16,12 +17,9 @@ const template = document.getElementById("file-row");
 const progress = document.getElementById("progress");
 const summary = document.getElementById("summary");
 const overall = document.getElementById("overall");
-const [retryAll, cancelAll, done] = ["[data-retry-all]", "[data-cancel-all]", "[data-done]"].map((selector) =>
-  progress.querySelector(selector),
+const [retryAll, pauseAll, cancelAll, done] = ["retry-all", "pause-all", "cancel-all", "done"].map((name) =>
+  progress.querySelector(`[data-${name}]`),
 );
-const pauseAll = cancelAll.cloneNode();
-pauseAll.removeAttribute("data-cancel-all");
-cancelAll.before(pauseAll);
 const { maxMegabytes, accepted } = form.dataset;
 const suffixes = form.querySelector("input[type=file]").accept.split(",").filter((kind) => kind.startsWith("."));
 const uploads = [];
@@ -30,7 +28,7 @@ let paused = false;
 // --- choosing ---------------------------------------------------------------------------------------------------
 
 form.querySelector("[data-no-script]").remove();
-form.querySelector("[data-folder]").hidden = false;
+for (const scripted of form.querySelectorAll("[data-script]")) scripted.hidden = false;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", ({ target }) => {
   if (target.type !== "file") return;
@@ -43,7 +41,8 @@ function add(files) {
   const visible = files.filter((file) => !file.name.startsWith(".")); // what systems leave in folders
   const isFirst = uploads.length === 0;
   const details = { collection: form.elements.collection.value, tags: form.elements.tags.value };
-  const added = visible.map((file) => ({ file, details, state: "waiting", sent: 0, row: makeRow(file) }));
+  const looks = form.elements.look.checked;
+  const added = visible.map((file) => ({ file, details, looks, state: "waiting", sent: 0, row: makeRow(file) }));
   uploads.push(...added);
   list.prepend(...added.map(({ row }) => row));
   added.forEach(arm);
@@ -103,6 +102,7 @@ async function drawPreview(row) {
 function arm(upload) {
   upload.row.querySelector("[data-retry]").addEventListener("click", () => retry(upload));
   upload.row.querySelector("[data-cancel]").addEventListener("click", () => cancel(upload));
+  upload.row.querySelector("[data-anyway]").addEventListener("click", () => sendAnyway(upload));
   const why = refusalOf(upload.file);
   if (why) refuse(upload, why);
   else wait(upload);
@@ -110,12 +110,13 @@ function arm(upload) {
 
 /** Shows the state, in words or nodes. */
 function say(upload, ...words) {
-  const { row, state } = upload;
+  const { row, state, looks } = upload;
   row.querySelector(".file-state").replaceChildren(...words);
   row.querySelector(".file-state").classList.toggle("error", state === "refused" || state === "unsent");
   row.querySelector(".file-progress").hidden = !OPEN.has(state);
   row.querySelector("[data-cancel]").hidden = !OPEN.has(state);
   row.querySelector("[data-retry]").hidden = state !== "unsent";
+  row.querySelector("[data-anyway]").hidden = !(state === "skipped" || (state === "unsent" && looks));
 }
 
 function link(url, text) {
@@ -141,17 +142,54 @@ function sendMore() {
 }
 
 async function send(upload) {
-  upload.transfer ??= new Transfer(upload.file, {
-    endpoint: `${window.location.pathname}files/`,
-    metadata: { filename: upload.file.name, ...upload.details },
-    headers: () => ({ "X-CSRFToken": csrfToken() }),
-    onProgress: (share) => advance(upload, share),
-    onLost: () => lose(upload),
-  });
   upload.state = "sending";
+  if (upload.looks && !(await isNew(upload))) return;
+  if (!(upload.transfer instanceof Transfer)) upload.transfer = transferOf(upload);
   say(upload, "Sending");
   const answer = await upload.transfer.send();
   if (answer) finish(upload, answer);
+}
+
+function transferOf(upload) {
+  return new Transfer(upload.file, {
+    endpoint: `${window.location.pathname}files/`,
+    metadata: { filename: upload.file.name, ...upload.details },
+    headers,
+    onProgress: (share) => advance(upload, share),
+    onLost: () => lose(upload),
+  });
+}
+
+const headers = () => ({ "X-CSRFToken": csrfToken() });
+
+/** Whether to go on and send it, because there is no such picture; what else was found, its row says. */
+async function isNew(upload) {
+  upload.transfer = new Look(upload.file, { endpoint: form.dataset.look, headers });
+  say(upload, "Looking for the same picture");
+  const answer = await upload.transfer.send();
+  if (!answer) return false;
+  const { status, response: found } = answer;
+  if (status !== 200) finish(upload, answer);
+  else if (found.identical) finish(upload, { status, response: found.identical });
+  else if (found.same_picture) skip(upload, found.same_picture);
+  else upload.looks = false;
+  return !upload.looks;
+}
+
+function skip(upload, samePicture) {
+  upload.state = "skipped";
+  say(upload, "Skipped", nodes(samePicture));
+  sendMore();
+}
+
+/** What the server rendered. */
+function nodes(html) {
+  return document.createRange().createContextualFragment(html);
+}
+
+function sendAnyway(upload) {
+  upload.looks = false;
+  retry(upload);
 }
 
 function lose(upload) {
@@ -186,11 +224,13 @@ function finish(upload, { status, response }) {
 
 function accept(upload, stored) {
   upload.state = stored.duplicate ? "identical" : "added";
+  upload.url = stored.url;
   const name = link(stored.url, stored.title);
   if (stored.duplicate) say(upload, "Identical to ", name, "; nothing was added");
   else {
     upload.row.querySelector(".file-name").replaceChildren(name);
     say(upload, "Added ", badge(stored));
+    if (stored.status === "ready") compare(upload);
   }
 }
 
@@ -259,7 +299,14 @@ pauseAll.addEventListener("click", () => {
 
 // --- in sum -----------------------------------------------------------------------------------------------------
 
-const COUNTED = { added: "added", identical: "identical", refused: "refused", unsent: "not sent", cancelled: "cancelled" };
+const COUNTED = {
+  added: "added",
+  identical: "identical",
+  skipped: "skipped",
+  refused: "refused",
+  unsent: "not sent",
+  cancelled: "cancelled",
+};
 const pageTitle = document.title;
 
 function summarise() {
@@ -289,7 +336,21 @@ function showOverall() {
 }
 
 // What was pending may be ready now. Until htmx settles, a badge keeps the class of the one it replaces.
-document.querySelector("[data-watch]").addEventListener("htmx:afterSettle", summarise);
+document.querySelector("[data-watch]").addEventListener("htmx:afterSettle", () => {
+  uploads.filter(({ row }) => row.querySelector(".badge-ready")).forEach(compare);
+  summarise();
+});
+
+/** An asset that is ready can be compared: whether it is the same picture as another, its row says, once. */
+function compare(upload) {
+  if (upload.compared) return;
+  upload.compared = true;
+  const asking = document.createElement("span");
+  const attributes = { "hx-get": `${upload.url}same/`, "hx-trigger": "load", "hx-swap": "outerHTML" };
+  for (const [name, value] of Object.entries(attributes)) asking.setAttribute(name, value);
+  upload.row.querySelector(".file-state").append(asking);
+  window.htmx.process(asking);
+}
 
 window.addEventListener("beforeunload", (event) => {
   if (uploads.some(({ state }) => OPEN.has(state))) event.preventDefault();

@@ -17,7 +17,6 @@ from typing import Any, Self
 import httpcore2
 import httpx2
 from django.conf import settings
-from django.core.files.uploadedfile import TemporaryUploadedFile
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.crawler import Crawler
@@ -27,11 +26,8 @@ from scrapy.http import Headers, HtmlResponse, Response
 
 from gallery.errors import Code, Refused
 from gallery.ingest.crawl.frontier import REQUESTS_AT_ONCE
-from gallery.ingest.fetch import check, failures, file_name, header, parse, ssl_context
-from gallery.ingest.guard import GuardedBackend
-from gallery.uploads import storage_errors
+from gallery.ingest.fetch import check, connections, get, header, parse, spool
 
-USER_AGENT = "AssetSearch"
 _MAX_PAGE_BYTES = 5_000_000
 _MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5
 _PAGE_TYPES = {"text/html", "application/xhtml+xml"}
@@ -66,21 +62,8 @@ class _Download:
     def __call__(self) -> Response:
         """Raises Refused, or DownloadFailedError where trying again may help."""
         began = time.monotonic()
-        backend = GuardedBackend(deadline=began + settings.FETCH_TIMEOUT_S)
         url = parse(self._request.url)
-        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        headers = [
-            ("Host", url.netloc.decode()),
-            ("Accept", "*/*"),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", USER_AGENT),
-        ]
-        with (
-            failures(),
-            _broken_connections(),
-            httpcore2.ConnectionPool(ssl_context=ssl_context(), network_backend=backend) as pool,
-            pool.stream("GET", target, headers=headers) as response,
-        ):
+        with connections() as pool, _broken_connections(), get(pool, url) as response:
             self._request.meta["download_latency"] = time.monotonic() - began  # AutoThrottle goes by it
             return self._received(response, url)
 
@@ -92,28 +75,12 @@ class _Download:
             return made(body=b"".join(self._chunks(response, _MAX_ROBOTS_BYTES)))
         check(response)
         if self._request.meta["found"].is_picture:
-            self._request.meta["file"] = self._spooled(response, url)
+            self._request.meta["file"] = spool(response, url, self._chunks(response, settings.MAX_UPLOAD_BYTES))
             return made()
         if header(response, "content-type").partition(";")[0].strip().lower() not in _PAGE_TYPES:
             return made()
         body = b"".join(self._chunks(response, _MAX_PAGE_BYTES))
         return HtmlResponse(self._request.url, headers=Headers(response.headers), body=body)
-
-    def _spooled(self, response: httpcore2.Response, url: httpx2.URL) -> TemporaryUploadedFile:
-        with storage_errors():
-            # under no name of the server's, which may be longer than a file's can be
-            upload = TemporaryUploadedFile("fetched", header(response, "content-type"), 0, None)
-            try:
-                for chunk in self._chunks(response, settings.MAX_UPLOAD_BYTES):
-                    upload.write(chunk)
-                upload.flush()
-                upload.size = upload.tell()
-                upload.name = file_name(response, url)
-                upload.seek(0)
-            except BaseException:
-                upload.close()
-                raise
-            return upload
 
     def _chunks(self, response: httpcore2.Response, most_bytes: int) -> Iterator[bytes]:
         size = 0

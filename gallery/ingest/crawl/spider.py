@@ -27,9 +27,9 @@ from gallery import sandbox
 from gallery.errors import Code, Refused
 from gallery.ingest.bulk import Outcome
 from gallery.ingest.crawl import page
-from gallery.ingest.crawl.download import USER_AGENT, GuardedHandler, PatientRetry, RobotsRules
+from gallery.ingest.crawl.download import GuardedHandler, PatientRetry, RobotsRules
 from gallery.ingest.crawl.frontier import REQUESTS_AT_ONCE, Found, Frontier, Limits, Scope
-from gallery.ingest.fetch import named_status
+from gallery.ingest.fetch import USER_AGENT, named_status
 from gallery.models import Asset
 from gallery.signals import bulk_finished
 from gallery.uploads import Details, store_upload
@@ -254,10 +254,8 @@ class PictureSpider(Spider):
             with file:
                 if min(sandbox.read_file_size(Path(file.temporary_file_path()))) < self.crawl.limits.min_side_px:
                     return None
-                details = replace(self.crawl.details, title=found.title)
+                details = replace(self.crawl.details, title=found.title, source_url=found.page)
                 stored = store_upload(file, self.crawl.owner, details, in_bulk=True)
-                if not stored.duplicate:
-                    _keep_source(stored.asset, found.page)
         except Refused as refused:
             return Outcome(found, refused=refused)
         else:
@@ -290,8 +288,3 @@ class PictureSpider(Spider):
 def _sentence(error: BaseException | None) -> str:
     text = str(error) or type(error).__name__
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _keep_source(asset: Asset, url: str) -> None:
-    """In the caption, where the file says none itself."""
-    Asset.objects.filter(pk=asset.pk, caption="").update(caption=f"From {url}")

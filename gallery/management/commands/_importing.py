@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from gallery.forms import collection_named
-from gallery.ingest.bulk import Outcome, Report
+from gallery.ingest.bulk import Outcome, Report, printable
 from gallery.models import Asset, Collection, Tag
 from gallery.uploads import Details
 
@@ -120,8 +120,3 @@ class ImportCommand(BaseCommand):
         self.stdout.write(
             f"{counts['ready']} ready, {counts['failed']} failed, {time.monotonic() - started:.1f} s after the start"
         )
-
-
-def printable(name: str) -> str:
-    """Without what a terminal would obey, and what it could not show: names come from outside."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from gallery.ingest.bulk import printable
 from gallery.integrity import Fault, Finding, check_assets, orphans, remove_orphan
-from gallery.management.commands._importing import INTERRUPTED, printable
+from gallery.management.commands._importing import INTERRUPTED
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 
 
 class Command(BaseCommand):
@@ -40,6 +42,9 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self._tell(found, checked)
             sys.exit(INTERRUPTED)
+        except StorageUnavailable as error:
+            self._tell(found, checked)
+            raise CommandError(str(error)) from None
         self._tell(found, checked)
         if not all(finding.repaired for finding in found):
             sys.exit(1)

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from gallery.errors import Refused
-from gallery.ingest.bulk import Outcome
+from gallery.ingest.bulk import Outcome, printable
 from gallery.ingest.crawl.frontier import Found, Limits, Scope
 from gallery.ingest.crawl.site import Site
 from gallery.ingest.crawl.spider import Crawl, Tally, run
-from gallery.management.commands._importing import EXIT_STATUS, INTERRUPTED, ImportCommand, printable
+from gallery.management.commands._importing import EXIT_STATUS, INTERRUPTED, ImportCommand
 
 _MOST_DELAY_S = 3600
 

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from gallery.ingest.bulk import Outcome, Report
+from gallery.ingest.bulk import Outcome, Report, printable
 from gallery.ingest.folder import import_files
 from gallery.ingest.watch import Watched
-from gallery.management.commands._importing import ImportCommand, printable
+from gallery.management.commands._importing import ImportCommand
 from gallery.uploads import Details
 
 #: Seconds between looks. A file that does not change for so long is taken for complete; if it was not, and was refused,

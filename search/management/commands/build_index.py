@@ -29,7 +29,10 @@ class Command(BaseCommand):
         parser.add_argument("--lists", type=int, help="Lists of an ivfflat index; by default fit to the rows.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        row = self._row(options["encoder"])
+        try:
+            row = switching.chosen(options["encoder"])
+        except CannotSwitch as error:
+            raise CommandError(str(error)) from None
         if options["lists"] and (options["kind"] or index.kind_wanted(row)) != "ivfflat":
             raise CommandError("--lists is for the kind ivfflat.")
         if options["beside"] or options["drop"]:
@@ -41,15 +44,6 @@ class Command(BaseCommand):
         except BuildFailed as error:
             raise CommandError(str(error)) from None
         self.stdout.write(_told(built) if built else "No index: every search compares every vector.")
-
-    def _row(self, name: str | None) -> Encoder:
-        try:
-            row = switching.find(name) if name else Encoder.objects.active()
-        except CannotSwitch as error:
-            raise CommandError(str(error)) from None
-        if row is None:
-            raise CommandError("No encoder serves yet. Run manage.py prepare.")
-        return row
 
     def _beside(self, row: Encoder, kind: str | None, *, drops: bool) -> None:
         if kind is None or kind == kinds.EXACT:

@@ -46,12 +46,8 @@ class Command(BaseCommand):
             raise CommandError(f"The encoder cannot be used. {error.reason} {error.remedy}") from None
 
     def _row(self, name: str | None) -> Encoder:
-        serving = Encoder.objects.active()
-        if name is None and serving is None:
-            raise CommandError("No encoder serves yet. Name one with --encoder, or run manage.py prepare.")
         try:
-            row = _named(name) if name else serving
-            assert row is not None  # noqa: S101 (said above)
+            row = _named(name) if name else switching.chosen(None)
             row.load()
         except LookupError as error:
             raise CommandError(str(error)) from None

@@ -132,12 +132,9 @@ class Command(BaseCommand):
 
     def _row(self, name: str | None) -> Encoder:
         try:
-            row = switching.find(name) if name else Encoder.objects.active()
+            return switching.chosen(name)
         except ProgrammingError:
             raise CommandError("The gallery is not set up yet: make run does that.") from None
-        if row is None:
-            raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
-        return row
 
     def _evaluated(
         self, used: Sequence[Used], options: dict[str, Any]

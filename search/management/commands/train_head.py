@@ -53,11 +53,9 @@ class Command(BaseCommand):
 
     def _row(self, name: str | None) -> Encoder:
         try:
-            row = switching.find(name) if name else Encoder.objects.active()
+            row = switching.chosen(name)
         except CannotSwitch as error:
             raise CommandError(str(error)) from None
-        if row is None:
-            raise CommandError("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
         if row.has_head:
             raise CommandError(f"{row} has a head already. Learn on top of {row.head.base}.")
         return row

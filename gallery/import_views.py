@@ -1,0 +1,118 @@
+"""Pages of imports: begin one, and see how it goes."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.timezone import localdate
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from gallery.archive_upload import ArchiveUploadHandler
+from gallery.errors import Code, Refused
+from gallery.forms import ImportForm
+from gallery.ingest import background
+from gallery.ingest.folder import folders_offered
+from gallery.ingest.urls import MOST_URLS
+from gallery.models import Import
+from gallery.tasks import queue_import
+from gallery.web import MemberRequest, for_members, is_fragment, names_offered, respond, status_of, takes_forms
+
+_IMPORTS_A_PAGE, _REFUSALS_A_PAGE = 30, 100
+
+
+@csrf_exempt  # until it is known how much to take in; see below
+@takes_forms
+@for_members
+def begin(request: MemberRequest) -> HttpResponseBase:
+    request.upload_handlers = [ArchiveUploadHandler(request)]
+    return _begin(request)
+
+
+@csrf_protect
+def _begin(request: MemberRequest) -> HttpResponse:
+    given = (request.POST, request.FILES) if request.method == "POST" else ()
+    form = ImportForm(*given, owner=request.user)
+    if form.is_valid():
+        try:
+            begun = form.begin()
+        except Refused as refused:
+            form.add_error(None, refused.detail)
+        else:
+            queue_import(begun)
+            address = begun.get_absolute_url()
+            return HttpResponseClientRedirect(address) if is_fragment(request) else redirect(address)
+    context = {
+        "form": form,
+        "folders": folders_offered() if "folder" in form.fields else [],
+        "max_megabytes": settings.MAX_IMPORT_BYTES // 1_000_000,
+        "most_urls": MOST_URLS,
+        **names_offered(),
+    }
+    page, fragment = "gallery/begin_import.html", "gallery/_begin_import.html"
+    response = respond(request, page, fragment, context, status=status_of(form))
+    if form.errors:
+        response["X-Refused"] = Code.INVALID  # it is worded for the reader
+    return response
+
+
+@require_safe
+@for_members
+def imports(request: MemberRequest) -> HttpResponse:
+    """One's own; of staff, everybody's."""
+    found = Import.objects.visible_to(request.user).for_display()
+    page = Paginator(found, _IMPORTS_A_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "is_any_under_way": any(one.is_under_way for one in page)}
+    return respond(request, "gallery/imports.html", "gallery/_imports.html", context)
+
+
+@require_safe
+@for_members
+def import_(request: MemberRequest, import_id: int) -> HttpResponse:
+    row = _get_import(request, import_id)
+    refusals = row.refusals.filter(again=False)
+    context = {
+        "import": row,
+        "may_be_retried": background.may_be_retried(row),
+        "page": Paginator(refusals, _REFUSALS_A_PAGE).get_page(request.GET.get("page")),
+        "assets": _assets_query(row),
+    }
+    return respond(request, "gallery/import.html", "gallery/_import.html", context)
+
+
+@require_POST
+@for_members
+def cancel(request: MemberRequest, import_id: int) -> HttpResponse:
+    row = _get_import(request, import_id)
+    if background.cancel(row):
+        messages.success(request, "Cancelled. What is stored already stays.")
+    return redirect(row)
+
+
+@require_POST
+@for_members
+def retry(request: MemberRequest, import_id: int) -> HttpResponse:
+    row = _get_import(request, import_id)
+    if background.retry(row):
+        queue_import(row)
+    else:
+        messages.error(request, "There is nothing to try again, or it is too long ago. Begin a new import.")
+    return redirect(row)
+
+
+def _get_import(request: MemberRequest, import_id: int) -> Import:
+    return get_object_or_404(Import.objects.visible_to(request.user).for_display(), pk=import_id)
+
+
+def _assets_query(row: Import) -> str:
+    """By which the gallery shows what came in: nearly always this and no more."""
+    query = QueryDict(mutable=True)
+    query["owner"], query["created_from"] = row.owner.get_username(), localdate(row.created).isoformat()
+    if row.finished:
+        query["created_to"] = localdate(row.finished).isoformat()
+    if row.collection_id:
+        query["collection"] = str(row.collection_id)
+    query.setlist("tag", row.tags)
+    return query.urlencode()
