@@ -48,7 +48,7 @@ class RefuseMalformed:
         self._strangers = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
     def __call__(self, request: _Passed) -> HttpResponseBase:
-        if _has_nul(request) or _is_in_another_encoding(request) or _is_too_long(request):
+        if _has_nul(request) or _is_in_another_encoding(request):
             return _refusal(request)
         if _has_too_much(request):
             return _told(request, _too_large(request))
@@ -79,18 +79,17 @@ def _is_in_another_encoding(request: HttpRequest) -> bool:
     return charset.lower().replace("-", "") != "utf8"
 
 
-def _is_too_long(request: HttpRequest) -> bool:
-    """Beyond what Django lets a form hold: JSON would be read into memory whatever its length."""
-    has_files = request.content_type in {_FORM_WITH_FILES, _PIECES}
-    return not has_files and _announced(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-
-
 def _has_too_much(request: HttpRequest) -> bool:
-    """Before anyone is asked who they are, a form is read, and its files written to the disk: for its CSRF token."""
-    return request.content_type == _FORM_WITH_FILES and _announced(request) > _most_bytes(request)
+    """Before anyone is asked who they are, a form is read, and its files written to the disk: for its CSRF token.
+
+    JSON would be read into memory whatever its length.
+    """
+    return request.content_type != _PIECES and _announced(request) > _most_bytes(request)
 
 
 def _most_bytes(request: HttpRequest) -> int:
+    if request.content_type != _FORM_WITH_FILES:
+        return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     route = _route(request)
     archive = settings.MAX_IMPORT_BYTES if route in _ARCHIVE_TAKEN else 0
     files = _FILES_TAKEN.get(route, 0) * settings.MAX_UPLOAD_BYTES

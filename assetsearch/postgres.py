@@ -35,7 +35,7 @@ _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 10
 #: What is left of a server that was killed keeps the next from starting, for a moment; so does one that is starting.
 _REMAINS_SECONDS = 30
-#: Who revives it sees to other processes too, and comes back.
+#: Who revives it sees to other processes too, and comes back: a start that takes longer goes on by itself.
 _REVIVE_SECONDS = 3
 
 #: Postgres' advice for a server of its own. Pages are taken when they are first used, so a small gallery stays small.
@@ -101,7 +101,7 @@ def revive(data_dir: Path) -> None:
         return
     try:
         with _changing(data_dir):
-            _ensure_running(data_dir, _REVIVE_SECONDS)
+            _ensure_running(data_dir, _REVIVE_SECONDS, _REVIVE_SECONDS)
     except (RuntimeError, psycopg.Error, OSError) as error:
         logger.error("Postgres died and is tried again. %s", error)  # noqa: TRY400 (each few seconds while it is down)
 
@@ -137,11 +137,13 @@ def _connect(data_dir: Path) -> psycopg.Connection[Any]:
     )
 
 
-def _ensure_running(data_dir: Path, patience_seconds: float = _REMAINS_SECONDS) -> None:
+def _ensure_running(
+    data_dir: Path, patience_seconds: int = _REMAINS_SECONDS, start_seconds: int = _START_TIMEOUT_S
+) -> None:
     until = time.monotonic() + patience_seconds
     while not is_running(data_dir):
         try:
-            _start(data_dir)
+            _start(data_dir, start_seconds)
         except subprocess.SubprocessError as error:
             _remove_remains(data_dir)
             if time.monotonic() > until:
@@ -151,14 +153,14 @@ def _ensure_running(data_dir: Path, patience_seconds: float = _REMAINS_SECONDS) 
     _make_database(data_dir)
 
 
-def _start(data_dir: Path) -> None:
+def _start(data_dir: Path, timeout_s: int) -> None:
     server, socket = _server(data_dir), socket_dir(data_dir)
     server.ensure_pgdata_inited()
     if socket != server.pgdata:
         _make_private(socket, server.system_user)
     options = [f"-c {name}={shlex.quote(value)}" for name, value in _SETTINGS.items()]
     arguments = ("-l", str(server.log), "-o", f"-k {shlex.quote(str(socket))} {' '.join(options)}")
-    _pg_ctl(data_dir, "start", *arguments, timeout=_START_TIMEOUT_S)
+    _pg_ctl(data_dir, "start", *arguments, timeout=timeout_s)
 
 
 def _remove_remains(data_dir: Path) -> None:
@@ -174,8 +176,17 @@ def _remove_remains(data_dir: Path) -> None:
                 process.kill()
     told = cluster_dir(data_dir) / "postmaster.pid"
     with suppress(OSError, ValueError, IndexError):
-        if int(told.read_text().split()[0]) not in own:
+        pid = int(told.read_text().split()[0])
+        if pid not in own and not _is_postgres(pid):
             told.unlink()
+
+
+def _is_postgres(pid: int) -> bool:
+    """Of whichever server: of another user's process, only its name may be told."""
+    try:
+        return psutil.Process(pid).name() == "postgres"
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_of_server(process: psutil.Process, data_dir: Path) -> bool:

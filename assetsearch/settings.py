@@ -73,6 +73,11 @@ X_FRAME_OPTIONS = "DENY"
 PUBLIC_READ = env.flag(
     "PUBLIC_READ", default=False, meaning="Let people who are not signed in browse and search (never upload)."
 )
+PUBLIC_ORIGINALS = env.flag(
+    "PUBLIC_ORIGINALS",
+    default=False,
+    meaning="Let them download originals too, with all that is written in those: places, names.",
+)
 METRICS_TOKEN = env.text("METRICS_TOKEN", "", "Bearer token that `/metrics` asks for. Empty: it is open to all.")
 
 # --- the parts --------------------------------------------------------------------------------------------------
@@ -212,7 +217,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of a form without its files
 DECODE_PROCESSES = env.integer(
     "DECODE_PROCESSES", 2, "Child processes that decode uploads, for each web server.", minimum=1
 )
-DECODE_TIMEOUT_S = 10  # the largest picture allowed takes 4 s on a slow core
+DECODE_CPU_S = 10  # of processor time; the largest picture allowed takes 4 s of a slow core
+DECODE_TIMEOUT_S = 30  # by the clock, for decoders that wait, and machines that have much else to do
 #: Address space of a decoder: Python with its libraries, and of the largest picture three copies, four bytes a pixel.
 DECODE_MEMORY_BYTES = (400 << 20) + 12 * MAX_PIXELS
 try:

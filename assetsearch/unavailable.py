@@ -10,6 +10,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.views import defaults
+from psycopg.pq import ConnStatus
 from psycopg.pq.abc import PGconn
 
 from gallery.errors import Refused
@@ -43,9 +44,9 @@ def _answer(request: HttpRequest, refused: Refused) -> HttpResponse:
     if request.path.startswith("/api/") or wants_json(request):
         return as_json(refused)
     # without the request: who is asking is for the database to say
-    template = "search/_refused.html" if "HX-Request" in request.headers else "503.html"
-    page = render_to_string(template, {"refused": refused})
-    return HttpResponse(page, status=refused.http_status, headers=refused.headers)
+    page = render_to_string("503.html", {"refused": refused})
+    # a page's script has no use for another page
+    return HttpResponse(page, status=refused.http_status, headers={**refused.headers, "X-Detail": refused.detail})
 
 
 def _drop_silent_connection() -> None:
@@ -75,4 +76,4 @@ def _answers(server: PGconn) -> bool:
             pass
     except psycopg.Error:
         return False
-    return True
+    return server.status == ConnStatus.OK  # the answer may be that it ended the connection

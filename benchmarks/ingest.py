@@ -6,7 +6,7 @@
            user starts it, with the built-in encoder. Beside the rate: processor time of an upload by kind of process,
            which says more than the rate where the machine has other work.
   folder   what `import_folder` does, with JPEGs of 4000 x 3000 pixels and without workers beside it, in turns with bare
-           decoding by as many processes: Pillow with `draft` to the preview's size.
+           decoding by as many threads as there are decoders: Pillow with `draft` to the preview's size.
   memory   2 GB of originals, each of 60 MB, in forms and by tus: what the web process holds at most.
 
 Without any of these names: uploads and folder. Pictures are drawn, as hard to decode as photographs, and each is
@@ -48,7 +48,7 @@ from tests.product import PASSWORD, Client, Product, wait_for
 
 CLIENTS, UPLOADS, WARM_UP = 4, 600, 60
 SMALL, LARGE = (500, 375), (4000, 3000)
-#: Files of an import; different pictures among them, of which copies differ by a comment; processes for each way.
+#: Files of an import; different pictures among them, of which copies differ by a comment; workers for each way.
 FILES, DRAWN = 32, 8
 #: A bitmap of 24 bits a pixel, 60 MB, and how many are 2 GB.
 BITMAP, BITMAPS = (5000, 4000), 34

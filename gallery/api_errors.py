@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -32,6 +32,9 @@ _MALFORMED = (SuspiciousOperation, RecursionError, UnicodeError, OverflowError)
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     if refused := error if isinstance(error, Refused) else outage(error):
         return as_json(refused)  # a page would ask who is asking, and the database does not answer
+    if isinstance(error, RequestDataTooBig):
+        megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000
+        return as_json(Refused(Code.TOO_LARGE, f"The request is too large; at most {megabytes} MB are taken here."))
     if isinstance(error, _MALFORMED):
         return Response({"code": Code.INVALID.value, "detail": "The request is malformed."}, status=400)
     response = rest_exception_handler(error, context)

@@ -6,6 +6,7 @@ Imported where S3_BUCKET names one, and nowhere else: boto3 takes most of a seco
 import errno
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,14 +30,21 @@ logger = logging.getLogger(__name__)
 _MAX_MEMORY_BYTES = 8_000_000
 #: Seconds, and attempts. A page that waits for them in vain is answered within a minute.
 _CONNECT_S, _READ_S, _ATTEMPTS = 3, 20, 2
+#: Seconds after nobody answered in which nobody is asked: who has many files to ask for would wait for each.
+_PAUSE_S = 5
 #: Parts of a file under way at a time, 8 MB each: 190 MB took 119 MB of memory with boto3's ten.
 _PARTS = 3
 #: What object stores call it when a bucket, or all of them, may hold no more.
 _FULL = re.compile("Quota|StorageFull|InsufficientStorage")
+#: What they say of one object, where others may well be read: that it was archived, or that its key is gone.
+_UNREADABLE = {"InvalidObjectState", "KMS.DisabledException", "KMS.NotFoundException"}
 
 
 class BucketStorage(S3Storage):  # type: ignore[misc]  # it has no types
     """Private objects, under names that are never written to twice, reached by signed addresses alone."""
+
+    #: By the monotonic clock.
+    _pause_ends = 0.0
 
     def get_default_settings(self) -> dict[str, Any]:
         return {
@@ -65,7 +73,7 @@ class BucketStorage(S3Storage):  # type: ignore[misc]  # it has no types
         return super().connection
 
     def names(self, prefix: str) -> Iterator[str]:
-        with _os_errors():
+        with self._asking():
             for stored in self.bucket.objects.filter(Prefix=prefix):
                 yield stored.key
 
@@ -73,41 +81,74 @@ class BucketStorage(S3Storage):  # type: ignore[misc]  # it has no types
         return self.get_modified_time(name)
 
     def overwrite(self, name: str, content: File[bytes]) -> None:
-        """In one step: there is no moment without the file."""
         self._save(name, content)
 
     def exists(self, name: str) -> bool:
-        with _os_errors():
+        """False also where the bucket is missing: who asks is about to write, and is told then."""
+        with self._asking():
             return bool(super().exists(name))
 
     def size(self, name: str) -> int:
-        with _os_errors():
+        with self._asking_for_a_file():
             return int(super().size(name))
 
     def get_modified_time(self, name: str) -> datetime:
-        with _os_errors():
+        with self._asking_for_a_file():
             modified: datetime = super().get_modified_time(name)
             return modified
 
+    def url(self, *args: Any, **kwargs: Any) -> str:
+        with _os_errors():  # of keys to sign with, which may be missing
+            return str(super().url(*args, **kwargs))
+
     def delete(self, name: str) -> None:
-        with _os_errors():
+        with self._asking():
             super().delete(name)
 
     def _open(self, name: str, mode: str = "rb") -> Any:
-        with _os_errors():
+        with self._asking_for_a_file():
             opened = super()._open(name, mode)
             opened.seek(0)  # fetches it, so that what goes wrong does so here and not midway
             return opened
 
     def _save(self, name: str, content: File[bytes]) -> str:
-        with _os_errors():
+        with self._asking():
             return str(super()._save(name, content))
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Raises StorageUnavailable at once where nobody answered just now."""
+        if time.monotonic() < self._pause_ends:
+            raise StorageUnavailable
+        try:
+            with _os_errors():
+                yield
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, _UNANSWERED):
+                self._pause_ends = time.monotonic() + _PAUSE_S
+            raise
+
+    @contextmanager
+    def _asking_for_a_file(self) -> Iterator[None]:
+        """Tells a file that is missing from a bucket that is: asked for a file's head, stores say the same of both."""
+        try:
+            with self._asking():
+                yield
+        except FileNotFoundError:
+            with self._asking():
+                self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
+            raise
 
 
 def _transfer_config() -> TransferConfig:
-    config = TransferConfig(max_concurrency=_PARTS)
+    # one attempt, as each of its requests has its own
+    config = TransferConfig(max_concurrency=_PARTS, num_download_attempts=1)
     config.max_in_memory_upload_chunks = _PARTS
     return config
+
+
+#: No answer, or not the whole of it; or no request could be made.
+_UNANSWERED = (BotoCoreError, RetriesExceededError)
 
 
 @contextmanager
@@ -117,15 +158,17 @@ def _os_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         raise _as_os_error(error) from error
-    except (BotoCoreError, RetriesExceededError) as error:
+    except _UNANSWERED as error:
         logger.warning("The bucket %s cannot be reached: %s", settings.S3_BUCKET, error)
         raise StorageUnavailable from error
 
 
 def _as_os_error(error: ClientError) -> OSError:
     status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
-    if status == HTTPStatus.NOT_FOUND and code != "NoSuchBucket":
+    if status == HTTPStatus.NOT_FOUND and code != "NoSuchBucket" and error.operation_name != "HeadBucket":
         return FileNotFoundError(errno.ENOENT, str(error))
+    if code in _UNREADABLE:
+        return OSError(errno.EIO, str(error))
     if status == HTTPStatus.INSUFFICIENT_STORAGE or _FULL.search(code):
         return OSError(errno.EDQUOT, str(error))
     logger.warning("The bucket %s refuses: %s", settings.S3_BUCKET, error)

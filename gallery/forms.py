@@ -97,8 +97,9 @@ class ImportForm(UploadForm):
     def _or_a_folder(self) -> str:
         return ", or choose a folder" if "folder" in self.fields else ""
 
+    @transaction.atomic
     def begin(self) -> Import:
-        """Raises Refused."""
+        """Raises Refused, and then leaves no new collection either."""
         fields, details = self.cleaned_data, self.details(self._owner)
         if fields["archive"]:
             return background.begin_archive(fields["archive"], self._owner, details)

@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -84,7 +83,7 @@ class RefusalSerializer(serializers.ModelSerializer[Refusal]):
         fields = ["position", "source", "code", "detail", "may_pass"]
 
 
-class InOrder(CursorPagination):
+class InOrder(NewestFirst):
     page_size = 200
     ordering = "position"
 

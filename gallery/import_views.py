@@ -1,7 +1,10 @@
 """Pages of imports: begin one, and see how it goes."""
 
+from http import HTTPStatus
+
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import RequestDataTooBig
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect
@@ -28,22 +31,31 @@ _IMPORTS_A_PAGE, _REFUSALS_A_PAGE = 30, 100
 @for_members
 def begin(request: MemberRequest) -> HttpResponseBase:
     request.upload_handlers = [ArchiveUploadHandler(request)]
-    return _begin(request)
+    try:
+        return _begin(request)
+    except RequestDataTooBig:  # what is no file: the script shows the sentence, and the form stays
+        megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000
+        said = f"The addresses are too long together; at most {megabytes} MB are taken. Send fewer at once."
+        return HttpResponse(said, content_type="text/plain", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 @csrf_protect
 def _begin(request: MemberRequest) -> HttpResponse:
     given = (request.POST, request.FILES) if request.method == "POST" else ()
     form = ImportForm(*given, owner=request.user)
-    if form.is_valid():
-        try:
-            begun = form.begin()
-        except Refused as refused:
-            form.add_error(None, refused.detail)
-        else:
-            queue_import(begun)
-            address = begun.get_absolute_url()
-            return HttpResponseClientRedirect(address) if is_fragment(request) else redirect(address)
+    if not form.is_valid():
+        return _form_of(request, form, status_of(form))
+    try:
+        begun = form.begin()
+    except Refused as refused:
+        form.add_error(None, refused.detail)
+        return _form_of(request, form, refused.http_status, refused.code)
+    queue_import(begun)
+    address = begun.get_absolute_url()
+    return HttpResponseClientRedirect(address) if is_fragment(request) else redirect(address)
+
+
+def _form_of(request: MemberRequest, form: ImportForm, status: int, code: Code = Code.INVALID) -> HttpResponse:
     context = {
         "form": form,
         "folders": folders_offered() if "folder" in form.fields else [],
@@ -52,9 +64,9 @@ def _begin(request: MemberRequest) -> HttpResponse:
         **names_offered(),
     }
     page, fragment = "gallery/begin_import.html", "gallery/_begin_import.html"
-    response = respond(request, page, fragment, context, status=status_of(form))
+    response = respond(request, page, fragment, context, status=status)
     if form.errors:
-        response["X-Refused"] = Code.INVALID  # it is worded for the reader
+        response["X-Refused"] = code  # it is worded for the reader
     return response
 
 
@@ -95,9 +107,14 @@ def cancel(request: MemberRequest, import_id: int) -> HttpResponse:
 @for_members
 def retry(request: MemberRequest, import_id: int) -> HttpResponse:
     row = _get_import(request, import_id)
-    if background.retry(row):
+    try:
+        is_retried = background.retry(row)
+    except Refused as refused:
+        messages.error(request, refused.detail)
+        return redirect(row)
+    if is_retried:
         queue_import(row)
-    else:
+    elif not _get_import(request, import_id).is_under_way:  # as a second click finds it
         messages.error(request, "There is nothing to try again, or it is too long ago. Begin a new import.")
     return redirect(row)
 

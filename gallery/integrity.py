@@ -23,7 +23,8 @@ from gallery import sandbox, unfinished
 from gallery.errors import Refused
 from gallery.images import Rendered
 from gallery.models import Asset
-from gallery.storage import Listing, StorageUnavailable
+from gallery.outages import outage
+from gallery.storage import Listing
 from gallery.uploads import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -35,14 +36,15 @@ _RENDITIONS = ("preview", "thumbnail")
 _ORPHAN_AGE = timedelta(minutes=30)
 #: Of copies of uploads that were under way when their process was killed. An upload writes to its copy until it ends.
 _ABANDONED_AGE = timedelta(days=1)
-#: Files that a sweep removes unasked. A process killed at the worst moment leaves three for each of its uploads.
-_MOST_SWEPT = 300
+#: Files that a process killed at the worst moment leaves for each of its uploads, and that a sweep removes unasked.
+_MOST_LEFT, _MOST_SWEPT = 1 + len(_RENDITIONS), 300
 _ROWS_AT_ONCE = 500
 
 
 class Fault(StrEnum):
     MISSING = "original missing"
     ALTERED = "original altered"
+    UNREADABLE = "original unreadable"
     NO_RENDITION = "rendition missing"
     ORPHAN = "orphan"
 
@@ -76,14 +78,19 @@ def _damage(asset: Asset) -> Fault | None:
     try:
         with default_storage.open(asset.original.name or "") as original:
             return None if sha256_of(original) == asset.sha256 else Fault.ALTERED
-    except StorageUnavailable:  # it tells nothing of the file
-        raise
-    except OSError:
+    except FileNotFoundError:
         return Fault.MISSING
+    except OSError as error:
+        if outage(error):  # it tells nothing of the file
+            raise
+        return Fault.UNREADABLE
 
 
 def _is_there(name: str) -> bool:
-    return bool(name) and default_storage.exists(name) and default_storage.size(name) > 0
+    try:
+        return bool(name) and default_storage.size(name) > 0
+    except FileNotFoundError:
+        return False
 
 
 def _render_anew(asset: Asset, names: Iterable[str]) -> bool:
@@ -155,7 +162,7 @@ def sweep() -> int:
     _sweep_spool()
     unfinished.remove_expired()
     found = list(islice(orphans(), _MOST_SWEPT + 1))
-    if len(found) > _MOST_SWEPT or len(found) > len(_RENDITIONS) * Asset.objects.count():
+    if len(found) > _MOST_SWEPT or len(found) > _MOST_LEFT + len(_RENDITIONS) * Asset.objects.count():
         logger.error(
             "%s files or more belong to no asset. Look into it; manage.py check_integrity --repair deletes them",
             len(found),

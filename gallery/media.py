@@ -10,7 +10,7 @@ from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, H
 from django.utils.http import content_disposition_header
 
 from gallery.images import CONTENT_TYPES
-from gallery.models import Asset, Viewer
+from gallery.models import Asset, Viewer, may_download_originals
 
 #: Seconds. What is under an asset's address never changes; it is for this reader's cache alone.
 _RENDITION_MAX_AGE = 30 * 24 * 3600
@@ -22,10 +22,9 @@ _RENDITION_LINK_S = 600
 
 
 def send_original(asset: Asset, user: Viewer) -> HttpResponseBase:
-    """Raises PermissionDenied where it tells what strangers are not told."""
-    if not asset.may_be_downloaded_by(user):
-        what = "whose scan it is" if asset.format == "DICOM" else "where it was taken"
-        raise PermissionDenied(f"The original says {what}. Sign in to download it.")
+    """Raises PermissionDenied."""
+    if not may_download_originals(user):
+        raise PermissionDenied("Sign in to download originals.")
     content_type = CONTENT_TYPES.get(asset.format, "application/octet-stream")
     disposition = content_disposition_header(as_attachment=True, filename=asset.filename) or ""
     if settings.S3_BUCKET:

@@ -203,6 +203,11 @@ def owns_or_manages(user: Viewer, owner_id: int | None) -> bool:
     return bool(user.is_authenticated and (user.pk == owner_id or getattr(user, "is_staff", False)))
 
 
+def may_download_originals(user: Viewer) -> bool:
+    """Of assets that the user sees. Whatever is written in them goes along: places, names, numbers of cameras."""
+    return bool(user.is_authenticated or settings.PUBLIC_ORIGINALS)
+
+
 def _generated_name(folder: str, suffix: str) -> str:
     name = uuid.uuid4().hex
     return f"{folder}/{name[:2]}/{name[2:4]}/{name}{suffix}"
@@ -318,10 +323,6 @@ class Asset(models.Model):
 
     def may_be_edited_by(self, user: Viewer) -> bool:
         return owns_or_manages(user, self.owner_id)
-
-    def may_be_downloaded_by(self, user: Viewer) -> bool:
-        """Its original. Where that was taken, and whose scan it is, is not told to strangers."""
-        return bool(user.is_authenticated) or (self.latitude is None and self.format != "DICOM")
 
     def location_for(self, user: Viewer) -> tuple[float, float] | None:
         """Latitude and longitude, for its owner and for staff alone: it may be where somebody lives."""

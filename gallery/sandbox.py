@@ -1,10 +1,12 @@
 """Runs a decode in a child process with limits on memory and time, so that no file can take the server down."""
 
 import ctypes
+import math
 import multiprocessing
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -46,6 +48,8 @@ def _in_child(work: Callable[[], T]) -> T:
     try:
         return _tried_in_child(work)
     except ProcessExpired as killed:
+        if killed.exitcode == -signal.SIGXCPU:
+            raise _too_long() from None
         if killed.exitcode != -signal.SIGKILL:
             raise _too_much_memory() from None
     try:  # by somebody else, as the system does it for want of memory: perhaps on another picture's account
@@ -55,13 +59,25 @@ def _in_child(work: Callable[[], T]) -> T:
 
 
 def _tried_in_child(work: Callable[[], T]) -> T:
+    limited = partial(_in_time, work, settings.DECODE_CPU_S)
     try:
-        done: T = _processes().schedule(work, timeout=settings.DECODE_TIMEOUT_S).result()
+        done: T = _processes().schedule(limited, timeout=settings.DECODE_TIMEOUT_S).result()
     except FutureTimeoutError:
-        raise Refused(Code.DECODE_TIMEOUT, "Decoding the picture takes too long.") from None
+        raise _too_long() from None
     except (BrokenProcessPool, MemoryError):
         raise _too_much_memory() from None
     return done
+
+
+def _in_time(work: Callable[[], T], cpu_s: int) -> T:
+    """In the child: the kernel counts whole seconds of all that the process ever did."""
+    so_far = math.ceil(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (so_far + cpu_s, resource.RLIM_INFINITY))
+    return work()
+
+
+def _too_long() -> Refused:
+    return Refused(Code.DECODE_TIMEOUT, "Decoding the picture takes too long.")
 
 
 def _too_much_memory() -> Refused:

@@ -35,6 +35,9 @@ class Listing(Protocol):
     def put_there(self, name: str) -> datetime:
         """When the file came to lie here, whatever it tells of itself. Raises FileNotFoundError."""
 
+    def overwrite(self, name: str, content: File[bytes]) -> None:
+        """In one step: there is no moment without the file."""
+
 
 class LastingStorage(FileSystemStorage):
     """An original that is saved is on the disk, and so are the folders that lead to it."""
@@ -51,6 +54,13 @@ class LastingStorage(FileSystemStorage):
         told = Path(self.path(name)).stat()
         return datetime.fromtimestamp(max(told.st_mtime, told.st_ctime), tz=UTC)
 
+    def overwrite(self, name: str, content: File[bytes]) -> None:
+        saved = self.save(name, content)
+        if saved != name:
+            path = Path(self.path(name))
+            Path(self.path(saved)).replace(path)
+            sync(path.parent)
+
     def _save(self, name: str, content: File[bytes]) -> str:
         try:
             saved: str = super()._save(name, content)  # type: ignore[misc]  # the stubs lack it
@@ -59,7 +69,7 @@ class LastingStorage(FileSystemStorage):
             raise
         if saved.startswith(_LASTING):
             try:
-                self._sync(Path(self.path(saved)))
+                self._sync_with_folders(Path(self.path(saved)))
             except OSError:
                 self.delete(saved)
                 raise
@@ -72,17 +82,18 @@ class LastingStorage(FileSystemStorage):
             if path.stat().st_size < size_bytes:
                 path.unlink()
 
-    def _sync(self, path: Path) -> None:
+    def _sync_with_folders(self, path: Path) -> None:
         root = Path(self.location)
-        _sync(path)
+        sync(path)
         # all of them, as another upload may have made one just now and not have come so far
         for folder in path.parents:
-            _sync(folder)
+            sync(folder)
             if folder == root:
                 break
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """A file, or the names in a folder, so that a loss of power does not take them along."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -36,6 +36,7 @@ class CappedFileUploadHandler(TemporaryFileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         FileUploadHandler.new_file(self, *args, **kwargs)
+        self.file = None  # type: ignore[assignment]  # what stood here came before, and is whole
         try:
             # Django's own takes over the suffix that a stranger chose, and no file system takes one of any length
             self.file = TemporaryUploadedFile("file", self.content_type, 0, self.charset, self.content_type_extra)
@@ -61,7 +62,7 @@ class CappedFileUploadHandler(TemporaryFileUploadHandler):
         refused = outage(error)
         if refused is None:
             raise error
-        if isinstance(getattr(self, "file", None), TemporaryUploadedFile):
+        if self.file is not None:
             with suppress(OSError):  # it writes what it still holds
                 self.file.close()
         self.file = Unspooled(refused, self.file_name or "file")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -24,6 +25,7 @@ from gallery.images import Rendered
 from gallery.models import Asset, Collection, Tag
 from gallery.outages import outage
 from gallery.signals import asset_stored
+from gallery.storage import Listing
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +147,10 @@ def clean_filename(name: str) -> str:
 
 
 def _put_back(existing: Asset, path: Path) -> None:
-    """Where its original is gone or cut off, these are its bytes: who sends them again repairs it."""
+    """Where its original is gone or cut off, these are its bytes: who sends them again repairs it.
+
+    By its size alone: to read it each time is too dear, and what was altered in place `check_integrity` finds.
+    """
     name, storage = existing.original.name or "", existing.original.storage
     try:
         if storage.size(name) == existing.size_bytes:
@@ -153,11 +158,8 @@ def _put_back(existing: Asset, path: Path) -> None:
     except FileNotFoundError:
         pass
     logger.warning("The original of asset %s was missing or cut off. It was sent again, and is put back", existing.pk)
-    storage.delete(name)
     with path.open("rb") as original:
-        saved = storage.save(name, File(original))
-    if saved != name:  # another upload of it was faster
-        storage.delete(saved)
+        cast("Listing", storage).overwrite(name, File(original))
 
 
 def _save(asset: Asset, path: Path, rendered: Rendered, tags: list[str], *, in_bulk: bool) -> Stored:

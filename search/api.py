@@ -30,7 +30,6 @@ from search.same_picture import Match
 
 #: Pictures and assets in one request; all are decoded and encoded before the answer.
 _MOST_PARTS = 20
-_MOST_FETCHED_AT_ONCE = 4
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------
@@ -229,7 +228,7 @@ def _fetched(request: Request, urls: Sequence[str]) -> Iterator[Sequence[File[by
     if not request.user.is_authenticated:
         raise NotAuthenticated
     with ExitStack() as open_files:
-        with in_turn(), ThreadPoolExecutor(_MOST_FETCHED_AT_ONCE) as threads:
+        with in_turn(), ThreadPoolExecutor(len(urls)) as threads:
             fetched = [open_files.enter_context(file) for file in threads.map(fetch, urls)]
         yield fetched
 

@@ -7,22 +7,25 @@ with its asset's id from the claim to the row; nothing is ever matched by positi
 
 import faulthandler
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 
 from gallery.images import open_rendition
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 from search import codes, copying, vectors
 from search.encoders import ImageEncoder
 from search.models import MAX_ATTEMPTS, Code, Embedding, EmbeddingQuerySet, Encoder
@@ -93,17 +96,18 @@ Progress = Callable[[Tally], None]
 
 
 def embed(asset_ids: Sequence[int], row: Encoder) -> Tally:
-    """Embed those of the assets that are pending and that nobody else is at."""
+    """Embed those of the assets that are pending and that nobody else is at. Raises StorageUnavailable."""
     encoder, tally = row.load(), Tally()
-    with _watched(), ThreadPoolExecutor(_DECODE_THREADS) as decoders, ThreadPoolExecutor(1) as encoding:
-        claimed = claim(asset_ids, row)
+    claimed = claim(asset_ids, row)
+    with _put_off_by_outages([claimed], row), _stages() as (decoders, encoding), _watched():
         batch = encoding.submit(_encode_batch, encoder, _prepare(claimed, encoder, decoders))
-        _write(row, _awaited(batch, [claimed], row), tally)
+        made = _awaited(batch, [claimed], row)
+    _write(row, made, tally)
     return tally
 
 
 def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Progress | None = None) -> Tally:
-    """Embed all that is pending, until none is left or time is up.
+    """Embed all that is pending, until none is left or time is up. Raises StorageUnavailable.
 
     Interrupted by a person, it lets go of what it had claimed: whoever goes on need not wait for the lease to end.
     """
@@ -111,13 +115,27 @@ def embed_pending(row: Encoder, *, seconds: float = float("inf"), progress: Prog
     give_up(row)
     in_hand: deque[list[int]] = deque(maxlen=_IN_HAND)
     try:
-        _embed_untried(row, encoder, tally, _Run(started + seconds, in_hand, progress))
+        with _put_off_by_outages(in_hand, row):
+            _embed_untried(row, encoder, tally, _Run(started + seconds, in_hand, progress))
     except KeyboardInterrupt:
         release([asset_id for batch in in_hand for asset_id in batch], row)
         raise
     _embed_abandoned(row, tally, started + seconds)
     _note(row, encoder, tally, time.monotonic() - started)
     return tally
+
+
+@contextmanager
+def _put_off_by_outages(in_hand: Iterable[list[int]], row: Encoder) -> Iterator[None]:
+    """That files cannot be reached is no fault of a picture, and counts as no attempt at it."""
+    try:
+        yield
+    except StorageUnavailable:
+        asset_ids = [asset_id for claimed in in_hand for asset_id in claimed]
+        release(asset_ids, row)
+        tried_before = Embedding.objects.filter(asset__in=asset_ids, encoder=row, vector=None, error="")
+        tried_before.update(attempts=F("attempts") - 1)
+        raise
 
 
 @dataclass(frozen=True)
@@ -132,43 +150,71 @@ def _embed_untried(row: Encoder, encoder: ImageEncoder, tally: Tally, run: _Run)
     claims = _claims(row, encoder.batch_size)
     decoded: deque[tuple[list[int], list[Future[Prepared]]]] = deque()
     encoded: deque[Future[Encoded]] = deque()
-    with (
-        _watched() as watch,
-        ThreadPoolExecutor(_DECODE_THREADS) as decoders,
-        ThreadPoolExecutor(1) as encoding,
-    ):
+    with _stages() as (decoders, encoding), _watched() as patience:
         while True:
-            while len(decoded) < _AHEAD and time.monotonic() < run.stop_at and (claimed := next(claims, None)):
-                run.in_hand.append(claimed)
-                decoded.append((claimed, _prepare(claimed, encoder, decoders)))
-            if decoded:
-                asset_ids, batch = decoded.popleft()
-                renew(asset_ids, row)
-                encoded.append(encoding.submit(_encode_batch, encoder, batch))
+            with patience():
+                while len(decoded) < _AHEAD and time.monotonic() < run.stop_at and (claimed := next(claims, None)):
+                    run.in_hand.append(claimed)
+                    decoded.append((claimed, _prepare(claimed, encoder, decoders)))
+                if decoded:
+                    asset_ids, batch = decoded.popleft()
+                    renew(asset_ids, row)
+                    encoded.append(encoding.submit(_encode_batch, encoder, batch))
             if not encoded:
                 break
             if len(encoded) > 1 or not decoded:  # the encoder is never without a batch while one is stored
-                _write(row, _awaited(encoded.popleft(), run.in_hand, row), tally)
-                watch()
+                made = _awaited(encoded.popleft(), run.in_hand, row)
+                with patience():
+                    _write(row, made, tally)
                 if run.progress:
                     run.progress(tally)
 
 
 @contextmanager
-def _watched() -> Iterator[Callable[[], None]]:
-    """End this process if it hangs over a batch. To be told of each that is done.
+def _stages() -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Who decodes and who encodes. After an error neither is waited for: each picture may take as long to meet it."""
+    decoders, encoding = ThreadPoolExecutor(_DECODE_THREADS), ThreadPoolExecutor(1)
+    try:
+        yield decoders, encoding
+    finally:
+        for stage in (decoders, encoding):
+            stage.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _watched() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """End this process if it hangs over a batch, but have patience where it waits for the database.
 
     By faulthandler, whose thread needs no interpreter: what hangs may hold its lock. It tells where it hung.
     """
-
-    def watch() -> None:
-        faulthandler.dump_traceback_later(_HANGS_S, exit=True, file=_STDERR)
-
-    watch()
+    _wind()
     try:
-        yield watch
+        yield _patience
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _wind() -> None:
+    faulthandler.dump_traceback_later(_HANGS_S, exit=True, file=_STDERR)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A lock or a server that is stopped may be waited for at length. Only who has the interpreter's lock can wind."""
+    is_over = threading.Event()
+
+    def wind() -> None:
+        while not is_over.wait(_RENEW_S):
+            _wind()
+
+    winding = threading.Thread(target=wind, daemon=True)
+    winding.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        winding.join()  # or it might wind what is no longer watched
+        _wind()
 
 
 def _awaited(batch: Future[Encoded], in_hand: Iterable[list[int]], row: Encoder) -> Encoded:
@@ -300,6 +346,8 @@ def _decode(asset: Asset, encoder: ImageEncoder) -> Prepared:
     try:
         with asset.preview.open("rb") as stored:
             data = stored.read()
+    except StorageUnavailable:
+        raise
     except OSError as error:
         return Prepared(asset.pk, setback=f"The preview cannot be read: {error}")
     try:

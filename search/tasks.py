@@ -10,6 +10,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 from search import calibration, index, pipeline, switching
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
@@ -66,7 +67,7 @@ def _trouble_said(row: Encoder) -> Iterator[None]:
     said = ""
     try:
         yield
-    except (EncoderUnavailable, LookupError) as error:
+    except (EncoderUnavailable, StorageUnavailable, LookupError) as error:
         said = str(error)
         logger.warning("%s embeds nothing for now. %s", row, said)
     except Exception as error:

@@ -16,14 +16,16 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from gallery.errors import Code, Refused
 from gallery.ingest.archive import entries, import_entries, open_archive
-from gallery.ingest.bulk import Outcome, printable
+from gallery.ingest.bulk import STOPPING, Outcome, printable
 from gallery.ingest.folder import folder_below, import_files, pictures
 from gallery.ingest.urls import import_urls
-from gallery.models import Import, Refusal
+from gallery.models import Asset, Import, Refusal
+from gallery.storage import sync
 from gallery.uploads import Details, storage_errors
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ def begin_archive(archive: TemporaryUploadedFile, owner: User, details: Details)
         kept = _kept_archive(begun.pk)
         kept.parent.mkdir(exist_ok=True)
         Path(archive.temporary_file_path()).replace(kept)
+        for path in (kept, *kept.parents[:2]):  # the row, once committed, lasts
+            sync(path)
     return begun
 
 
@@ -75,16 +79,20 @@ def begin_folder(folder: str, owner: User, details: Details) -> Import:
 
 
 def _begin(kind: Import.Kind, name: str, owner: User, details: Details, **fields: Any) -> Import:
-    if Import.objects.under_way().filter(owner=owner).count() >= _MOST_UNDER_WAY:
-        raise Refused(Code.THROTTLED, "You have too many imports under way. Wait until one ends, or cancel one.")
+    _check_number(owner)
     said = {"collection": details.collection, "tags": details.tags}
     return Import.objects.create(kind=kind, name=name, owner=owner, **said, **fields)
 
 
+def _check_number(owner: User) -> None:
+    if Import.objects.under_way().filter(owner=owner).count() >= _MOST_UNDER_WAY:
+        raise Refused(Code.THROTTLED, "You have too many imports under way. Wait until one ends, or cancel one.")
+
+
 def cancel(row: Import) -> bool:
-    """Whether it was under way. What is being stored just now still is."""
-    cancelled = Import.objects.under_way().filter(pk=row.pk)
-    if not cancelled.update(state=Import.State.CANCELLED, finished=timezone.now()):
+    """Whether it was under way, or had failed and could go on. What is being stored just now still is."""
+    cancelled = Import.objects.filter(pk=row.pk, state__in=[*Import.UNDER_WAY, Import.State.FAILED])
+    if not cancelled.update(state=Import.State.CANCELLED, finished=Coalesce("finished", Now())):
         return False
     _forget(row.pk)
     return True
@@ -95,16 +103,16 @@ def may_be_retried(row: Import) -> bool:
     if row.state not in {Import.State.DONE, Import.State.FAILED}:
         return False
     has_left = row.state == Import.State.FAILED or row.refusals.filter(may_pass=True).exists()
-    has_sources = _kept_archive(row.pk).exists() if row.kind == Import.Kind.ZIP else not _is_forgotten(row)
-    return has_left and has_sources
+    return has_left and _has_sources(row)
 
 
 def retry(row: Import) -> bool:
-    """Whether there is something to try again."""
+    """Whether there is something to try again. Raises Refused."""
     with transaction.atomic():
         row = Import.objects.select_for_update(of=["self"]).get(pk=row.pk)
         if not may_be_retried(row):
             return False
+        _check_number(row.owner)
         row.refused -= row.refusals.filter(may_pass=True).update(again=True)
         row.state, row.error, row.attempts = Import.State.WAITING, "", 0
         row.started = row.finished = row.leased_until = None
@@ -137,8 +145,11 @@ def _forget(import_id: int) -> None:
     Import.objects.filter(pk=import_id).update(sources="")
 
 
-def _is_forgotten(row: Import) -> bool:
-    return row.total is not None and not row.sources
+def _has_sources(row: Import) -> bool:
+    if row.kind == Import.Kind.ZIP:
+        return _kept_archive(row.pk).exists()
+    # asked, and not loaded: they may be megabytes
+    return row.total is None or Import.objects.filter(pk=row.pk).exclude(sources="").exists()
 
 
 def _archives() -> Path:
@@ -154,13 +165,14 @@ def _kept_archive(import_id: int) -> Path:
 
 def work(import_id: int, turn: int) -> Import | None:
     """Store a slice of an import, if the turn is still to be taken. The import, if another slice is left."""
+    is_left_behind = Import.objects.filter(pk=import_id).exclude(leased_until=None).exists()
     if not Import.objects.claim(import_id, turn):
         return None
     row = Import.objects.select_related("owner", "collection").get(pk=import_id)
     try:
         _check_attempts(row)
         with _opened(row) as sources:
-            _Slice(row, sources).work()
+            _Slice(row, sources, is_left_behind=is_left_behind).work()
     except Refused as refused:
         _end(row, Import.State.FAILED, refused.detail)
         return None
@@ -192,8 +204,9 @@ def _released(row: Import) -> Import | None:
 
 def _end(row: Import, state: Import.State, error: str = "") -> None:
     ended = Import.objects.under_way().filter(pk=row.pk, turn=row.turn)
-    ended.update(state=state, error=printable(error), finished=timezone.now(), leased_until=None)
-    if not may_be_retried(Import.objects.get(pk=row.pk)):
+    told = {"state": state, "error": printable(error), "finished": timezone.now(), "leased_until": None}
+    is_ended = ended.update(**told)  # else it is another worker's, which needs the sources
+    if is_ended and not may_be_retried(Import.objects.defer("sources").get(pk=row.pk)):
         _forget(row.pk)
 
 
@@ -224,8 +237,10 @@ def _list_once(row: Import, folder: Path) -> None:
 class _Slice(Generic[T]):
     """One turn of an import. All it writes, it writes if no other worker has taken the next turn."""
 
-    def __init__(self, row: Import, sources: _Sources[T]) -> None:
+    def __init__(self, row: Import, sources: _Sources[T], *, is_left_behind: bool) -> None:
         self._row, self._sources = row, sources
+        #: The worker before died, and may have stored what it did not count.
+        self._is_left_behind, self._began = is_left_behind, timezone.now()
         self._positions = {source: position for position, source in enumerate(sources.every)}
         self._is_stopped = False
 
@@ -235,8 +250,8 @@ class _Slice(Generic[T]):
         own.update(total=len(self._sources.every))
         details = Details(collection=row.collection, tags=row.tags)
         for outcome in self._sources.store_all(self._left(until), row.owner, details):
-            if outcome.refused and outcome.refused.code == Code.STORAGE_FULL:
-                self._is_stopped = True  # it is not counted, and comes again when there is room
+            if outcome.refused and outcome.refused.code in STOPPING:
+                self._is_stopped = True  # it is not counted, and comes again when there is room, or an answer
                 _end(row, Import.State.FAILED, outcome.refused.detail)
             else:
                 self._record(self._positions[outcome.source], outcome)
@@ -259,8 +274,9 @@ class _Slice(Generic[T]):
             return
         row.refusals.filter(position=position).delete()  # from an earlier try
         row.refused += bool(outcome.refused)
-        row.stored += outcome.stored
-        row.duplicates += outcome.duplicate
+        is_stored = outcome.stored or self._is_found_again(outcome.asset)
+        row.stored += is_stored
+        row.duplicates += outcome.duplicate and not is_stored
         if outcome.refused:
             self._keep_refusal(row, position, outcome)
         _advance(row, position)
@@ -269,6 +285,13 @@ class _Slice(Generic[T]):
         counted = ["stored", "duplicates", "refused", "position", "done_ahead", "attempts", "leased_until"]
         row.save(update_fields=counted)
         self._is_stopped = row.state != Import.State.RUNNING
+
+    def _is_found_again(self, asset: Asset | None) -> bool:
+        """Whether the worker before stored it, so far as can be told."""
+        row = self._row
+        if not (self._is_left_behind and asset and row.started):
+            return False
+        return asset.owner_id == row.owner_id and row.started <= asset.created < self._began
 
     def _keep_refusal(self, row: Import, position: int, outcome: Outcome[T]) -> None:
         assert outcome.refused  # noqa: S101 (the caller asked)

@@ -23,8 +23,10 @@ logger = logging.getLogger(__name__)
 
 #: Uploads under way at once for each decoding process: while one decodes, the other is read, hashed and written.
 _UPLOADS_PER_DECODER = 2
-#: What may be otherwise an hour later.
-_PASSING = {Code.STORAGE_FULL, Code.FETCH_FAILED}
+#: Where the others would fare no better.
+STOPPING = {Code.STORAGE_FULL, Code.UNAVAILABLE}
+#: What may be otherwise an hour later. Not found is the collection, where it was deleted meanwhile.
+_PASSING = {*STOPPING, Code.FETCH_FAILED, Code.NOT_FOUND}
 
 T = TypeVar("T")
 
@@ -37,6 +39,8 @@ class Outcome(Generic[T]):
     refused: Refused | None = None
     #: It was refused for what is no fault of its own, and may be taken later as it is.
     may_pass: bool = False
+    #: What was stored, or was there already.
+    asset: Asset | None = None
 
 
 @dataclass
@@ -75,8 +79,9 @@ class Intake(Generic[T]):
             raise
         except Exception:
             logger.exception("%s could not be stored", source)
-            return Outcome(source, refused=Refused(Code.INTERNAL, "Something went wrong here. It was logged."))
-        return Outcome(source, stored=not stored.duplicate, duplicate=stored.duplicate)
+            fault = Refused(Code.INTERNAL, "Something went wrong here. It was logged.")
+            return Outcome(source, refused=fault, may_pass=True)
+        return Outcome(source, stored=not stored.duplicate, duplicate=stored.duplicate, asset=stored.asset)
 
     def store_all(self, sources: Iterable[T]) -> Iterator[Outcome[T]]:
         """Tells how each fared, as soon as that is known."""

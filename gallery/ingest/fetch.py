@@ -162,7 +162,7 @@ def _pieces(response: httpcore2.Response) -> Iterator[bytes]:
                 raise too_large()
             yield piece
     except (httpcore2.NetworkError, httpcore2.ProtocolError):
-        raise Refused(Code.TRUNCATED, "The transfer broke off before the whole file had come.") from None
+        raise Refused(Code.FETCH_FAILED, "The transfer broke off before the whole file had come.") from None
 
 
 def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:

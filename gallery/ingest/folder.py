@@ -35,8 +35,13 @@ def folders_offered() -> list[str]:
     """Names of folders below IMPORT_ROOT, two levels deep; deeper ones can be named."""
     root = _root()
     found = [path for pattern in ("*/", "*/*/") for path in islice(root.glob(pattern), _MOST_OFFERED)]
-    names = [path.relative_to(root) for path in found if not path.is_symlink()]
-    return sorted(str(name) for name in names if not any(part.startswith(".") for part in name.parts))
+    names = [path.relative_to(root) for path in found if path.resolve() == path]  # not by way of a link
+    return sorted(str(name) for name in names if _is_offered(name))
+
+
+def _is_offered(name: Path) -> bool:
+    """No page could hold a name that is no text."""
+    return str(name).isprintable() and not any(part.startswith(".") for part in name.parts)
 
 
 def _root() -> Path:

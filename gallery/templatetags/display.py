@@ -6,9 +6,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gallery.images import SUFFIXES
-from gallery.models import Asset, Viewer
+from gallery.models import Asset, may_download_originals
 
 register = template.Library()
+register.filter(may_download_originals)
 
 #: Proportions that a row of tiles gives room to; what is longer or taller is cropped by the tile.
 _NARROWEST, _WIDEST = 0.5, 3.0
@@ -32,11 +33,6 @@ def ratio_class(asset: Asset) -> str:
     """The class of a tile as wide as the picture is. A style attribute would need a lax policy."""
     ratio = min(max(asset.width / asset.height, _NARROWEST), _WIDEST)
     return f"ratio-{round(ratio * _STEPS) * 100 // _STEPS}"
-
-
-@register.filter
-def may_be_downloaded_by(asset: Asset, user: Viewer) -> bool:
-    return asset.may_be_downloaded_by(user)
 
 
 @register.filter

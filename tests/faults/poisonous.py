@@ -26,7 +26,7 @@ class PoisonousConfig(AppConfig):
         from search import pipeline
         from search.encoders.descriptor import Descriptor
 
-        pipeline.LEASE, pipeline._RENEW_S, pipeline._HANGS_S = timedelta(seconds=2), 0.5, 8
+        pipeline.LEASE, pipeline._RENEW_S, pipeline._HANGS_S = timedelta(seconds=5), 0.5, 20
         for step in ("prepare", "encode"):
             setattr(Descriptor, step, _harmed(step, getattr(Descriptor, step)))
 

@@ -83,6 +83,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(product):
         assert assets[receipt.asset_id]["sha256"] == receipt.sha256
         assert client.bytes_of(f"{client.url}/assets/{receipt.asset_id}/download/") == receipt.data
     assert [asset for asset in assets.values() if not (is_ready(asset) or is_given_up(asset))] == []
+    assert sum(is_given_up(asset) for asset in assets.values()) <= KILLS // 2
     assert (files["not swept"], files["damaged"]) == ([], [])
     ready = [receipt for receipt in uploads.receipts if is_ready(assets[receipt.asset_id])]
     for receipt in random.Random(SEED).sample(ready, 5):

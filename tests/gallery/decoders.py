@@ -12,6 +12,11 @@ def hang(*_: Any, **__: Any) -> None:
     signal.pause()
 
 
+def compute(*_: Any, **__: Any) -> None:
+    while True:
+        pass
+
+
 def die(*_: Any, **__: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

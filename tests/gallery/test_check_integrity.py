@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import time
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as project
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from PIL import Image
 
 from gallery import integrity
@@ -174,6 +175,23 @@ def test_asset_deleted_meanwhile_is_not_reported(asset, capsys, monkeypatch):
     assert checked(capsys)[0] == 0
 
 
+def test_original_that_cannot_be_read_is_not_told_to_be_missing(asset, capsys):
+    one = asset(1)
+    Path(one.original.path).unlink()
+    Path(one.original.path).mkdir()
+    assert f"original unreadable  asset {one.pk} (picture-1.jpeg)" in checked(capsys)[1]
+
+
+def test_disk_that_has_no_room_for_the_check_is_no_fault_of_an_original(asset, capsys, monkeypatch):
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    asset(1)
+    monkeypatch.setattr(integrity, "sha256_of", no_room)
+    with pytest.raises(CommandError, match="The disk is full"):
+        checked(capsys)
+
+
 def test_gallery_without_media_is_sound(db, capsys):
     assert checked(capsys) == (0, ["0 assets checked: all is well"])
 
@@ -215,10 +233,16 @@ def test_sweep_leaves_restored_files_that_have_no_rows_yet(asset, orphan, change
 def test_sweep_leaves_everything_where_most_files_belong_to_nobody(asset, orphan, caplog):
     """As after a start with another database than that of the files."""
     asset(1)
-    left = [orphan(f"originals/ab/cd/{n}", DAY) for n in range(3)]
+    left = [orphan(f"originals/ab/cd/{n}", DAY) for n in range(6)]
     assert integrity.sweep() == 0
     assert all(path.exists() for path in left)
-    assert "3 files or more belong to no asset" in caplog.text
+    assert "6 files or more belong to no asset" in caplog.text
+
+
+def test_sweep_removes_what_a_first_upload_left_that_was_killed(db, orphan):
+    left = [orphan(f"{name}/ab/cd/ab", DAY) for name in ("originals", "renditions", "renditions/ab")]
+    assert integrity.sweep() == 3
+    assert not any(path.is_file() for path in left)
 
 
 def test_sweep_removes_abandoned_copies_of_uploads_and_nothing_else(db, settings, tmp_path):

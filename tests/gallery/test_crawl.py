@@ -29,6 +29,7 @@ from gallery.ingest.crawl.frontier import Frontier, Limits, Scope
 from gallery.ingest.crawl.site import Site as Crawled
 from gallery.ingest.crawl.site import as_fetched, key_of, shape_of, site_of
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 from tests.conftest import drawn, encoded
 from tests.gallery.site import ALBUMS, PAGES_OF_ALBUM, SIZE, Site, TrappedSite, html, jpeg, links, redirect
 from tests.gallery.test_fetch import Server, answer, running
@@ -576,6 +577,19 @@ def test_full_spool_stops_the_crawl_which_goes_on_later(serve, staff, monkeypatc
         patched.setattr(TemporaryUploadedFile, "write", write, raising=False)
         crawled(site.address)
     assert "the disk, which is full" in capsys.readouterr().out
+    crawled(site.address)
+    assert Asset.objects.count() == 1
+
+
+def test_unreachable_storage_stops_the_crawl_which_goes_on_later(serve, staff, monkeypatch, capsys):
+    def write(*args):
+        raise StorageUnavailable
+
+    site = serve({"/": front(shown=[("/1.jpg", "One")]), "/1.jpg": jpeg(1)})
+    with monkeypatch.context() as patched:
+        patched.setattr("gallery.uploads._write_files", write)
+        crawled(site.address)
+    assert "the storage, which cannot be reached" in capsys.readouterr().out
     crawled(site.address)
     assert Asset.objects.count() == 1
 

@@ -460,24 +460,24 @@ def test_redirect_is_followed(serve, status):
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    "said",
     [
-        (answer(length=len(BODY) + 1), Code.TRUNCATED),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Code.TRUNCATED),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Code.TRUNCATED),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nhello", Code.FETCH_FAILED),
-        (answer(length=-1), Code.FETCH_FAILED),
-        (answer(length="9" * 5000), Code.FETCH_FAILED),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Code.FETCH_FAILED),
-        (b"", Code.FETCH_FAILED),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000, Code.FETCH_FAILED),
-        (answer(status="404 Not Found"), Code.FETCH_FAILED),
-        (answer(status="599 Own"), Code.FETCH_FAILED),
-        (answer(status="302 Found"), Code.FETCH_FAILED),  # without a Location
+        answer(length=len(BODY) + 1),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nhello",
+        answer(length=-1),
+        answer(length="9" * 5000),
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000,
+        answer(status="404 Not Found"),
+        answer(status="599 Own"),
+        answer(status="302 Found"),  # without a Location
     ],
 )
-def test_broken_answer_is_refused(serve, spool, said, code):
-    assert refused(f"http://127.0.0.2:{serve(said).port}/")[0] == code
+def test_broken_answer_is_refused(serve, spool, said):
+    assert refused(f"http://127.0.0.2:{serve(said).port}/")[0] == Code.FETCH_FAILED
     assert list(spool.iterdir()) == []
 
 

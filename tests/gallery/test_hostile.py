@@ -58,9 +58,12 @@ def test_file_made_to_break_is_refused_with_its_code(outcome, name, data, code):
 @pytest.fixture(scope="module")
 def product(tmp_path_factory):
     made = Product(tmp_path_factory.mktemp("hostile") / "data", API_RATE_USER="100000/min")
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        if not made.has_ended():
+            made.stop()
 
 
 @pytest.fixture

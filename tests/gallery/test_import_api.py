@@ -1,3 +1,4 @@
+import base64
 from ipaddress import ip_network
 
 import pytest
@@ -6,6 +7,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from gallery.ingest import background
 from gallery.models import Asset, Collection, Import
 from tests.gallery.test_import_zip import packed
 from tests.gallery.test_imports import _nothing_kept, drained, import_root, jpeg, kept_files, zipped  # noqa: F401
@@ -128,6 +130,33 @@ def test_refused_are_tried_again(api, settings):
     assert api.post(f"{own}retry/").json()["state"] == "waiting"
     assert drained().refused == 1
     assert api.post(f"{own}cancel/").json()["state"] == "done"
+
+
+def test_no_more_are_tried_again_than_may_be_under_way(api, user, monkeypatch):
+    monkeypatch.setattr(background, "_MOST_UNDER_WAY", 1)
+    failed = Import.objects.create(owner=user, kind="urls", name="a", state="failed")
+    own = f"{IMPORTS}{failed.pk}/"
+    waiting = Import.objects.create(owner=user, kind="urls", name="b")
+    answered = api.post(f"{own}retry/")
+    assert (answered.status_code, answered.json()["code"]) == (429, "throttled")
+    background.cancel(waiting)
+    assert api.post(f"{own}retry/").json()["state"] == "waiting"
+
+
+@pytest.mark.parametrize("position", ["abc", "%00"])
+def test_cursor_that_was_made_up_is_not_found(api, user, position):
+    row = Import.objects.create(owner=user, kind="urls", name="a")
+    row.refusals.create(position=0, source="a", code="corrupt", detail="d")
+    cursor = base64.b64encode(f"p={position}".encode()).decode()
+    for path in (IMPORTS, f"{IMPORTS}{row.pk}/refusals/"):
+        assert api.get(path, {"cursor": cursor}).status_code == 404, path
+
+
+def test_urls_that_are_too_long_together_are_told_so(api):
+    answered = api.post(IMPORTS, {"urls": [f"http://example.com/{n:01900}" for n in range(600)]})
+    told = {"code": "too_large", "detail": "The request is too large; at most 1 MB are taken here."}
+    assert (answered.status_code, answered.json()) == (413, told)
+    assert not Import.objects.exists()
 
 
 def test_lists_take_a_fixed_number_of_queries(api, user, django_assert_max_num_queries):

@@ -18,6 +18,7 @@ from django_q.models import OrmQ
 from gallery import tasks
 from gallery.ingest import archive, background
 from gallery.models import Asset, Collection, Import
+from gallery.storage import StorageUnavailable
 from gallery.uploads import Details
 from tests.conftest import drawn, encoded
 from tests.gallery.test_import_zip import files_outside, link, packed, patched
@@ -239,6 +240,19 @@ def test_no_hostile_archive_brings_a_worker_down(user_client, shared):
     assert kept_files() == []
 
 
+def test_zip_is_on_the_disk_before_its_import_begins(begun, monkeypatch):
+    real, synced = os.fsync, []
+
+    def fsync(descriptor):
+        assert connection.in_atomic_block
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = background._kept_archive(begun(1).pk).resolve()
+    assert synced == [kept, kept.parent, kept.parent.parent]
+
+
 # --- URLs -------------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +301,14 @@ def test_list_that_is_none_is_told(user_client, urls, said):
     assert said in answered.text
 
 
+def test_list_of_more_than_a_form_holds_is_told(user_client):
+    urls = "\n".join(f"http://example.com/{n:01900}" for n in range(600))
+    answered = sent(user_client, urls=urls)
+    assert answered.status_code == 413
+    assert answered.text == "The addresses are too long together; at most 1 MB are taken. Send fewer at once."
+    assert not Import.objects.exists()
+
+
 def test_machines_inside_are_not_reached(user_client):
     sent(user_client, urls="http://127.0.0.1:8000/a.jpg")
     assert told(drained()) == {
@@ -303,7 +325,10 @@ def test_one_source_at_a_time(user_client):
 def test_owner_has_no_more_than_some_under_way(user_client, staff_client, monkeypatch):
     monkeypatch.setattr(background, "_MOST_UNDER_WAY", 1)
     sent(user_client, zipped(1))
-    assert "too many imports under way" in sent(user_client, zipped(2)).text
+    answered = sent(user_client, zipped(2), collection="Sea", headers=HTMX)
+    assert "too many imports under way" in answered.text
+    assert (answered.status_code, answered["X-Refused"]) == (429, "throttled")
+    assert not Collection.objects.exists()
     assert sent(staff_client, zipped(3)).status_code == 302
     assert len(kept_files()) == Import.objects.count() == 2
 
@@ -317,6 +342,16 @@ def test_folder_is_imported_for_staff(staff_client, import_root):
     sent(staff_client, folder="sea")
     assert counts(drained()) == ("done", 2, 0, 0)
     assert sorted(Asset.objects.values_list("filename", flat=True)) == ["1.jpg", "2.jpg"]
+
+
+def test_only_folders_that_can_be_named_and_lie_below_are_offered(staff_client, import_root, tmp_path):
+    (tmp_path / "secret/inner").mkdir()
+    for name in (b"no-text-\xff", b"line\nbreak", b".hidden/below"):
+        (import_root / os.fsdecode(name)).mkdir(parents=True)
+    (import_root / "loop").symlink_to(import_root / "loop")
+    answered = staff_client.get(BEGIN)
+    assert answered.status_code == 200
+    assert answered.context["folders"] == ["sea", "sea/deep"]
 
 
 @pytest.mark.parametrize("folder", ["..", "../secret", "/etc", "out", "sea/../../secret", "sea/1.jpg", "none", "sea\0"])
@@ -412,9 +447,26 @@ def test_killed_worker_is_followed_by_another_and_all_is_counted_once(begun, kil
     Import.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
     tasks.sweep_imports()
     row = drained()
-    assert (row.state, row.done, row.stored + row.duplicates) == ("done", 9, 9)
-    assert row.stored >= 4
+    assert counts(row) == ("done", 9, 0, 0)
     assert Asset.objects.count() == 9
+
+
+def test_only_what_the_killed_worker_stored_counts_as_stored_by_the_next(begun, killed_after, monkeypatch, asset):
+    asset(2)  # there before
+    row = begun(1, 2)
+    killed_after(0)
+    with pytest.raises(Killed):
+        background.work(row.pk, 0)
+    monkeypatch.undo()
+    Import.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+    tasks.sweep_imports()
+    assert counts(drained()) == ("done", 1, 1, 0)
+
+
+def test_picture_that_comes_twice_is_stored_once_and_counted_so(user_client, monkeypatch):
+    monkeypatch.setattr(background, "_SLICE_S", 0)
+    sent(user_client, packed(("a.jpg", jpeg(1)), ("b.jpg", jpeg(1))))
+    assert counts(drained()) == ("done", 1, 1, 0)
 
 
 def test_two_workers_do_not_take_the_same_turn(begun):
@@ -454,6 +506,20 @@ def test_worker_that_was_taken_for_dead_counts_nothing_more(begun, monkeypatch):
     background.work(row.pk, 0)
     row.refresh_from_db()
     assert (row.done, row.state, row.turn) == (0, "running", 2)
+
+
+def test_worker_that_was_taken_for_dead_takes_nothing_from_the_next(begun, monkeypatch):
+    row = begun(1, 2)
+
+    def overtaken(*_):
+        Import.objects.filter(turn=1).update(turn=2, sources="[]")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gallery.uploads._write_files", overtaken)
+    background.work(row.pk, 0)
+    row.refresh_from_db()
+    assert (row.state, row.error, row.sources) == ("running", "", "[]")
+    assert kept_files() == [f"{row.pk}.zip"]
 
 
 def test_import_that_kills_its_worker_each_time_fails(begun, killed_after):
@@ -516,20 +582,89 @@ def test_what_was_no_fault_of_its_own_is_tried_again(user_client, changing_site)
     assert counts(drained()) == ("done", 2, 0, 1)
 
 
-def test_full_disk_ends_the_import_which_goes_on_when_told_to(user_client, monkeypatch):
+def failing(error):
+    """What stands for the writing of files."""
+
+    def write(*_):
+        raise error
+
+    return write
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(FULL, "The disk is full"), (StorageUnavailable(), "The storage of files cannot be reached")],
+    ids=["full", "unreachable"],
+)
+def test_import_ends_where_nothing_can_be_stored_and_goes_on_when_told_to(user_client, monkeypatch, error, said):
     sent(user_client, zipped(1, 2, 3))
     with monkeypatch.context() as patched_:
-        patched_.setattr("gallery.uploads._write_files", _full)
+        patched_.setattr("gallery.uploads._write_files", failing(error))
         row = drained()
     assert counts(row) == ("failed", 0, 0, 0)
-    assert "The disk is full" in user_client.get(row.get_absolute_url()).text
+    assert said in user_client.get(row.get_absolute_url()).text
     user_client.post(f"/imports/{row.pk}/retry/")
     assert counts(drained()) == ("done", 3, 0, 0)
     assert kept_files() == []
 
 
-def _full(*_):
-    raise OSError(errno.ENOSPC, "No space left on device")
+def test_failed_import_can_be_discarded(user_client, monkeypatch):
+    sent(user_client, zipped(1))
+    monkeypatch.setattr("gallery.uploads._write_files", failing(FULL))
+    row = drained()
+    assert kept_files() == [f"{row.pk}.zip"]
+    assert "Discard" in user_client.get(row.get_absolute_url()).text
+    user_client.post(f"/imports/{row.pk}/cancel/")
+    assert Import.objects.get().state == "cancelled"
+    assert kept_files() == []
+    page = user_client.get(row.get_absolute_url()).text
+    assert "Discard" not in page
+    assert "Go on" not in page
+
+
+def test_fault_of_ours_is_tried_again(user_client, monkeypatch):
+    sent(user_client, zipped(1))
+    with monkeypatch.context() as patched_:
+        patched_.setattr("gallery.uploads._write_files", failing(ZeroDivisionError()))
+        row = drained()
+    assert counts(row) == ("done", 0, 0, 1)
+    user_client.post(f"/imports/{row.pk}/retry/")
+    assert counts(drained()) == ("done", 1, 0, 0)
+
+
+def test_picture_whose_collection_was_deleted_meanwhile_is_tried_again(user_client, monkeypatch):
+    sent(user_client, zipped(1), collection="Sea")
+    with monkeypatch.context() as patched_:
+        patched_.setattr("gallery.uploads._write_files", lambda *_: Collection.objects.all().delete())
+        row = drained()
+    assert list(row.refusals.values_list("code", "may_pass")) == [("not_found", True)]
+    user_client.post(f"/imports/{row.pk}/retry/")
+    assert counts(drained()) == ("done", 1, 0, 0)
+
+
+def test_second_click_on_try_again_is_no_error(user_client, changing_site):
+    site, _ = changing_site
+    sent(user_client, urls=f"{site}/1.jpg")
+    path = f"/imports/{drained().pk}/retry/"
+    user_client.post(path)
+    assert "nothing to try again" not in user_client.post(path, follow=True).text
+    drained()
+    Import.objects.update(sources="")
+    assert "nothing to try again" in user_client.post(path, follow=True).text
+
+
+def test_no_more_are_tried_again_than_may_be_under_way(user_client, changing_site, begun, monkeypatch):
+    site, _ = changing_site
+    sent(user_client, urls=f"{site}/1.jpg")
+    row = drained()
+    begun(1)
+    monkeypatch.setattr(background, "_MOST_UNDER_WAY", 1)
+    assert "too many imports under way" in user_client.post(f"/imports/{row.pk}/retry/", follow=True).text
+    row.refresh_from_db()
+    assert row.state == "done"
 
 
 def test_sources_are_forgotten_a_day_after_the_end(user_client, changing_site, begun):
@@ -567,6 +702,16 @@ def test_page_asks_again_until_the_import_is_done(user_client, begun):
     fragment = user_client.get(row.get_absolute_url(), headers=HTMX).text
     assert "<html" not in fragment
     assert "Done" in fragment
+
+
+def test_page_of_what_has_ended_shows_no_progress_that_there_is_not(user_client, user):
+    row = Import.objects.create(owner=user, kind="urls", name="a")
+    assert "<progress" in (page := user_client.get(row.get_absolute_url()).text)
+    assert "Not counted yet" in page
+    for ended in ({"state": "failed", "total": None}, {"state": "done", "total": 0}):
+        Import.objects.update(**ended)
+        assert "<progress" not in (page := user_client.get(row.get_absolute_url()).text)
+        assert "Not counted yet" not in page
 
 
 def test_page_leads_to_what_came_in(user_client, user, asset):

@@ -1,5 +1,7 @@
 """A gallery whose files lie in a bucket, of moto's server on this machine, and what is left of it when that is gone."""
 
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 from moto.server import ThreadedMotoServer
 
 from gallery import bucket as bucket_module
@@ -23,7 +26,8 @@ from gallery import integrity
 from gallery.errors import Code
 from gallery.models import Asset
 from gallery.storage import StorageUnavailable
-from search import pipeline
+from search import pipeline, tasks
+from search.models import MAX_ATTEMPTS
 from tests.conftest import drawn, encoded
 from tests.gallery import test_tus
 from tests.product import Product, free_port, wait_for
@@ -280,6 +284,73 @@ def test_bucket_that_is_not_there_is_told(bucket, store, api, settings, caplog):
     assert "The bucket no-such-bucket refuses" in caplog.text
 
 
+@pytest.mark.parametrize("ask", ["open", "size", "get_modified_time", "put_there"])
+def test_file_is_not_missing_where_the_bucket_is(bucket, store, settings, ask):
+    keep_files_in(settings, store)
+    with pytest.raises(FileNotFoundError):
+        getattr(default_storage, ask)("originals/ab/cd/abcd")
+    keep_files_in(settings, store, "no-such-bucket")
+    with pytest.raises(StorageUnavailable):
+        getattr(default_storage, ask)("originals/ab/cd/abcd")
+
+
+def told_of(request, got):
+    """Answers of a store that has every file, and what comes of getting one."""
+    if request.startswith("HEAD"):
+        return [answer(b"", "ETag: x", "Last-Modified: Wed, 01 Jan 2025 00:00:00 GMT", length=99)]
+    return [got]
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "KMS.DisabledException", "KMS.NotFoundException"])
+def test_file_that_cannot_be_read_is_no_outage(bucket, settings, code):
+    """Others can be, and a queue must not stop at one that was archived or whose key is gone."""
+    refused = answer(f"<Error><Code>{code}</Code><Message>No</Message></Error>".encode(), status="403 Forbidden")
+    with running(Server("127.0.0.1", lambda request: told_of(request, refused))) as server:
+        keep_files_in(settings, f"http://127.0.0.1:{server.port}")
+        with pytest.raises(OSError, match=code) as raised:
+            default_storage.open("originals/ab/cd/abcd")
+    assert raised.value.errno == errno.EIO
+
+
+def test_only_the_first_of_many_waits_for_a_bucket_that_is_gone(bucket, store, settings, monkeypatch):
+    asked: Counter[str] = Counter()
+    keep_files_in(settings, f"http://127.0.0.1:{free_port()}")
+    default_storage.connection.meta.client.meta.events.register(
+        "before-call.s3", lambda model, **_: asked.update([model.name])
+    )
+    for number in range(5):
+        with pytest.raises(StorageUnavailable):
+            default_storage.delete(f"originals/{number}")
+    assert asked.total() == 1
+    monkeypatch.setattr(bucket_module, "_PAUSE_S", 0)
+    wait_for(lambda: asks_again(asked), seconds=10, what="the end of the pause")
+
+
+def asks_again(asked):
+    with pytest.raises(StorageUnavailable):
+        default_storage.delete("originals/again")
+    return asked.total() > 1
+
+
+def test_missing_keys_are_told_as_an_outage(in_bucket, api, asset, settings, monkeypatch):
+    stored = asset()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    keep_files_in(settings, settings.S3_ENDPOINT_URL)
+    response = api.get(f"{ASSETS}{stored.pk}/download/")
+    assert (response.status_code, response.json()["code"]) == (503, Code.UNAVAILABLE)
+
+
+def test_download_is_attempted_no_more_often_than_told(bucket, settings):
+    """A transfer has attempts of its own, and each makes as many as its requests may."""
+    with running(Server("127.0.0.1", lambda request: told_of(request, answer(b"cut", length=99)))) as server:
+        keep_files_in(settings, f"http://127.0.0.1:{server.port}")
+        with pytest.raises(StorageUnavailable):
+            default_storage.open("originals/ab/cd/abcd")
+    assert len([request for request in server.requests if request.startswith("GET")]) <= 2
+
+
 def test_bucket_that_is_full_is_told(bucket, api, settings):
     full = b"<Error><Code>QuotaExceeded</Code><Message>Enough</Message></Error>"
 
@@ -331,13 +402,25 @@ def test_page_tells_that_the_bucket_is_gone(bucket, user_client, settings):
 def test_asset_is_embedded_once_the_bucket_is_back(in_bucket, store, asset, encoder, settings):
     stored = asset()
     keep_files_in(settings, f"http://127.0.0.1:{free_port()}")
-    assert pipeline.embed_pending(encoder).total == 0
+    for _ in range(MAX_ATTEMPTS + 1):  # none of which counts
+        tasks.embed_asset(stored.pk)
+        tasks.embed_pending()
+    encoder.refresh_from_db()
+    assert "cannot be reached" in encoder.error
     stored.refresh_from_db()
     assert stored.status == Asset.Status.PENDING
     keep_files_in(settings, store)
-    assert pipeline.embed([stored.pk], encoder).ready == 0  # another lease is waited for
-    pipeline.retry([stored.pk], encoder)
     assert pipeline.embed([stored.pk], encoder).ready == 1
+
+
+def test_outage_counts_as_no_attempt_at_what_was_tried_before(in_bucket, store, asset, encoder, settings):
+    stored = asset()
+    pipeline.claim([stored.pk], encoder)
+    encoder.embeddings.update(attempts=MAX_ATTEMPTS - 2, claimed_until=timezone.now() - timedelta(days=1))
+    keep_files_in(settings, f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StorageUnavailable):
+        pipeline.embed_pending(encoder)
+    assert encoder.embeddings.get().attempts == MAX_ATTEMPTS - 2
 
 
 def test_check_takes_no_original_for_missing_while_the_bucket_is_gone(in_bucket, asset, settings):

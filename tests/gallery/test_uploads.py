@@ -151,6 +151,23 @@ def test_original_that_was_lost_comes_back_with_the_same_bytes(user, picture, me
     assert len(files_in(media)) == 3
 
 
+def test_original_that_is_put_back_is_there_all_the_time(user, picture, media, monkeypatch):
+    """Somebody may download it meanwhile, or the disk may be full."""
+    original = Path(store_upload(picture(1), user).asset.original.path)
+    original.write_bytes(b"cut")
+
+    def fsync(descriptor):
+        assert original.exists()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Refused) as refused:
+        store_upload(picture(1), user)
+    assert refused.value.code == Code.STORAGE_FULL
+    assert original.read_bytes() == b"cut"
+    assert len(files_in(media)) == 3
+
+
 @pytest.fixture
 def synced(monkeypatch):
     """Paths that were written through to the disk."""
@@ -211,6 +228,16 @@ def test_decode_that_hangs_is_stopped(user, picture, settings, monkeypatch):
     with pytest.raises(Refused) as refused:
         store_upload(picture(1), user)
     assert refused.value.code == Code.DECODE_TIMEOUT
+
+
+def test_decode_that_computes_for_too_long_is_stopped_before_one_that_waits(user, picture, settings, monkeypatch):
+    settings.DECODE_CPU_S = 1
+    with monkeypatch.context() as patched:
+        patched.setattr(sandbox, "render", decoders.compute)
+        with pytest.raises(Refused) as refused:
+            store_upload(picture(1), user)
+    assert refused.value.code == Code.DECODE_TIMEOUT
+    assert not store_upload(picture(1), user).duplicate  # what the process did before is not held against it
 
 
 @pytest.mark.parametrize("decoder", [decoders.die, decoders.devour])

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from tests import browser
-from tests.product import Product
+from tests.product import PASSWORD, Product
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,23 @@ def browser_type_launch_args():
 def product(tmp_path_factory) -> Iterator[Product]:
     """Of this module's own."""
     made = Product(tmp_path_factory.mktemp("product") / "data")
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        if not made.has_ended():
+            made.stop()
+
+
+@pytest.fixture
+def signed_in(page: Page, product: Product) -> Iterator[Page]:
+    """The page after signing in; any error in the browser's console fails the test."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(product.url)
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
+    yield page
+    assert errors == []

@@ -1,7 +1,8 @@
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from assetsearch import health
+from assetsearch.unavailable import Unavailable
 
 
 def test_ready_when_everything_is_there(client, encoder, settings):
@@ -30,3 +31,20 @@ def test_missing_database_is_named_while_the_process_is_alive(client, db, monkey
 def test_missing_media_folder_is_named(client, encoder, settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "nowhere"
     assert client.get("/readyz").json()["missing"] == ["media folder"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connection_that_the_server_ended_is_dropped_before_it_is_used():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    ended = connection.connection
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()
+    connection.health_check_done = False  # as where a request begins
+    Unavailable(lambda request: None)(None)
+    assert connection.connection is not ended
+    connection.ensure_connection()
+    assert connection.is_usable()

@@ -1,5 +1,6 @@
 """Importing, and searching by an address, in a real browser."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -8,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import drawn, encoded
 from tests.gallery.test_import_zip import packed
-from tests.product import PASSWORD, Product
+from tests.product import Product
 from tests.server import Server, answer, running
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
@@ -40,20 +41,6 @@ def web() -> Iterator[str]:
         yield f"http://{ADDRESS}:{server.port}"
 
 
-@pytest.fixture
-def signed_in(page: Page, product: Product) -> Iterator[Page]:
-    """The page after signing in; any error in the browser's console fails the test."""
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(product.url)
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
-    yield page
-    assert errors == []
-
-
 def to_import(page: Page) -> None:
     page.locator(".menu summary").click()
     page.get_by_role("link", name="Import", exact=True).click()
@@ -75,6 +62,20 @@ def test_zip_is_imported_while_the_page_looks_on(signed_in: Page):
     expect(page.locator(".refusals")).to_contain_text("../evil.jpg")
     page.get_by_role("link", name="See them in the gallery").click()
     expect(page.locator(".tile")).to_have_count(3)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [("text/plain", "At most 2 MB."), ("application/json", '{"code": "too_large", "detail": "At most 2 MB."}')],
+)
+def test_what_is_too_large_is_told_and_the_form_stays(signed_in: Page, content_type: str, body: str):
+    page = signed_in
+    to_import(page)
+    page.route("**/import/", lambda route: route.fulfill(status=413, content_type=content_type, body=body))
+    page.get_by_label("addresses").fill("http://example.com/a.jpg")
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator(".toast.error")).to_have_text(re.compile(r"^At most 2 MB\."))
+    expect(page.get_by_label("addresses")).to_have_value("http://example.com/a.jpg")
 
 
 def test_lines_that_are_no_url_are_named_and_the_form_stays(signed_in: Page):

@@ -86,9 +86,13 @@ def test_json_nested_too_deep_is_refused(api, encoder, path, body):
     assert response.json()["code"] == "invalid"
 
 
-@pytest.mark.parametrize("path", ["/api/v1/search/", "/api/v1/assets/"])
-def test_json_longer_than_any_form_is_refused_before_it_is_read(token, path):
-    assert_malformed(sent_large(Client(), path, Unread(), content_type="application/json", **token))
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("path", ["/api/v1/search/", "/api/v1/assets/", "/collections/"])
+def test_body_longer_than_any_form_is_refused_before_it_is_read(token, path, content_type):
+    accepted = {"Accept": "application/json"}
+    refused = sent_large(Client(), path, Unread(), content_type=content_type, **token, **accepted)
+    told = {"code": "too_large", "detail": "The request is too large; at most 1 MB are taken here."}
+    assert (refused.status_code, refused.json()) == (413, told)
 
 
 TAKING_FILES = {

@@ -3,10 +3,13 @@
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
+import psutil
 import pytest
 import requests
 
+from assetsearch import postgres as embedded
 from tests.conftest import drawn, encoded
 from tests.faults.processes import alive
 from tests.hub import save_tiny_dinov2, serve
@@ -120,6 +123,39 @@ def test_file_of_a_killed_database_may_name_another_process(running, filled):
         finally:
             other.kill()
     assert hit_names(running.sign_in())[0] == "1.jpg"
+
+
+def test_file_of_a_database_is_kept_where_its_process_may_not_be_looked_into(tmp_path):
+    """As that of another user's: only its name is told then."""
+    data_dir, program = tmp_path / "data", tmp_path / "postgres"
+    file = data_dir / "postgres/postmaster.pid"
+    file.parent.mkdir(parents=True)
+    program.symlink_to(sys.executable)
+    with subprocess.Popen([program, "-c", "import time; time.sleep(300)"], cwd="/") as other:
+        try:
+            wait_for(lambda: psutil.Process(other.pid).name() == "postgres", what="its name")
+            file.write_text(f"{other.pid}\n")
+            embedded._remove_remains(data_dir)
+            assert file.exists()
+        finally:
+            other.kill()
+    embedded._remove_remains(data_dir)
+    assert not file.exists()
+
+
+def test_reviving_the_database_keeps_nobody_waiting(tmp_path, monkeypatch):
+    """Recovery may take minutes, and who revives it sees to all the other processes."""
+    waited = []
+
+    def pg_ctl(data_dir, action, *_, timeout):
+        waited.append(timeout)
+        raise subprocess.CalledProcessError(1, "pg_ctl")
+
+    monkeypatch.setattr(embedded, "_server", lambda _: Mock(pgdata=tmp_path / "postgres"))
+    monkeypatch.setattr(embedded, "_pg_ctl", pg_ctl)
+    monkeypatch.setattr(embedded, "_REVIVE_SECONDS", 1)
+    embedded.revive(tmp_path)
+    assert set(waited) == {1}
 
 
 def test_stop_while_it_is_made_ready_leaves_no_process_behind(tmp_path, model_hub):

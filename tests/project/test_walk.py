@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import drawn, encoded
-from tests.product import PASSWORD
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -28,20 +27,6 @@ DROP = """({ names, contents }) => {
         );
     }
 }"""
-
-
-@pytest.fixture
-def signed_in(page: Page, product) -> Page:
-    """The page after signing in; any error in the browser's console fails the test."""
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(product.url)
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
-    yield page
-    assert errors == []
 
 
 def drop(page: Page, files: dict[str, bytes]) -> None:

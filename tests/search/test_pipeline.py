@@ -1,4 +1,6 @@
+import faulthandler
 import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -10,6 +12,7 @@ from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from gallery.models import Asset
+from gallery.storage import StorageUnavailable
 from search import encoders, pipeline
 from search.models import MAX_ATTEMPTS, Embedding, Encoder
 from tests.product import wait_for
@@ -31,6 +34,10 @@ def damage(asset):
     name = asset.preview.name
     asset.preview.storage.delete(name)
     asset.preview.storage.save(name, ContentFile(b"no picture"))
+
+
+def ids_of_all():
+    return list(Asset.objects.values_list("pk", flat=True))
 
 
 def expire(row):
@@ -81,6 +88,56 @@ def test_missing_file_fails_in_the_end_with_its_reason(colour_encoder, flat):
     asset.refresh_from_db()
     assert asset.status == Asset.Status.FAILED
     assert "cannot be read" in asset.error
+
+
+@pytest.mark.parametrize("embed", [pipeline.embed_pending, lambda row: pipeline.embed(ids_of_all(), row)])
+def test_outage_puts_off_what_is_in_hand_without_waiting_for_it(colour_encoder, flat, monkeypatch, embed):
+    """Each picture may take as long to find that nobody answers, and together longer than a worker may take."""
+    for number in range(8):
+        flat(20 * number, 99, 0)
+    is_over, asked = threading.Event(), []
+
+    def decode(asset, encoder):
+        asked.append(asset.pk)
+        if len(asked) > 1:
+            is_over.wait(20)
+        raise StorageUnavailable
+
+    monkeypatch.setattr(pipeline, "_decode", decode)
+    began = time.monotonic()
+    try:
+        with pytest.raises(StorageUnavailable):
+            embed(colour_encoder)
+        assert time.monotonic() - began < 10
+    finally:
+        is_over.set()
+    assert len(asked) <= 4
+    assert not Embedding.objects.exists()
+
+
+@pytest.fixture
+def armed(monkeypatch):
+    """When the watch over batches was wound, in turn; it ends nothing."""
+    moments = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: moments.append(time.monotonic()))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", moments.clear)
+    return moments
+
+
+def test_database_that_takes_long_is_no_batch_that_hangs(colour_encoder, flat, monkeypatch, armed):
+    """Activating an encoder locks it for as long as it takes to say of each asset what it is."""
+    flat(*RED)
+    real = pipeline._write
+
+    def write(*given):
+        before = len(armed)
+        wait_for(lambda: len(armed) > before + 2, seconds=10, what="winding of the watch")
+        real(*given)
+
+    monkeypatch.setattr(pipeline, "_RENEW_S", 0.05)
+    monkeypatch.setattr(pipeline, "_write", write)
+    assert pipeline.embed_pending(colour_encoder).ready == 1
+    assert armed == []
 
 
 def test_encoder_that_takes_nothing_fails_no_asset_at_once(colour_encoder, flat, monkeypatch, mean_colour):

@@ -33,6 +33,10 @@ function lock(form, isLocked) {
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
   if (xhr.status !== TOO_LARGE || !target.matches("#import")) return;
-  event.detail.shouldSwap = false;
-  toast(xhr.responseText, "error");
+  event.detail.shouldSwap = event.detail.isError = false;
+  toast(isJson(xhr) ? JSON.parse(xhr.responseText).detail : xhr.responseText, "error");
 });
+
+function isJson(xhr) {
+  return xhr.getResponseHeader("Content-Type")?.startsWith("application/json");
+}

@@ -27,7 +27,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr, elt } = event.detail;
-  if (!isPoll(elt)) toast(wordsFor(xhr.status), "error");
+  if (!isPoll(elt)) toast(xhr.getResponseHeader("X-Detail") ?? wordsFor(xhr.status), "error");
 });
 
 document.addEventListener("htmx:sendError", (event) => {
@@ -38,6 +38,5 @@ function wordsFor(status) {
   if (status === 403) return "The page was open for too long, or this is not yours to change. Reload it and try again.";
   if (status === 404) return "It is not there any more. Reload the page.";
   if (status === 413) return "The file is too large for the server.";
-  if (status === 503) return "The database does not answer. Nothing stored is lost. Try again in a moment.";
   return `Something went wrong on the server (${status}). Try again in a moment.`;
 }

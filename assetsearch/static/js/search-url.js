@@ -18,6 +18,13 @@ image.addEventListener("change", () => {
   if (url && image.files.length) url.value = "";
 });
 
+// By itself, Enter changes the field and submits the form, and the server would fetch the picture for each.
+url?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  form.requestSubmit();
+});
+
 show();
 results.addEventListener("htmx:afterSwap", show);
 

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from gallery import sandbox
 from gallery.errors import Code, Refused
-from gallery.ingest.bulk import Outcome
+from gallery.ingest.bulk import STOPPING, Outcome
 from gallery.ingest.crawl import page
 from gallery.ingest.crawl.download import GuardedHandler, PatientRetry, RobotsRules
 from gallery.ingest.crawl.frontier import REQUESTS_AT_ONCE, Found, Frontier, Limits, Scope
@@ -278,8 +278,9 @@ class PictureSpider(Spider):
     def _refuse(self, found: Found, refused: Refused) -> None:
         self.tally.refused[refused.code] += 1
         self.crawl.tell_refused(Outcome(found, refused=refused))
-        if refused.code == Code.STORAGE_FULL:
-            self.frontier.stop("the disk, which is full")
+        if refused.code in STOPPING:
+            is_full = refused.code == Code.STORAGE_FULL
+            self.frontier.stop("the disk, which is full" if is_full else "the storage, which cannot be reached")
         else:
             self.frontier.finish(found)
         self.crawl.tell_progress(self.tally)

@@ -1,17 +1,18 @@
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from gallery.errors import Refused
 from gallery.ingest.bulk import printable
 from gallery.integrity import Fault, Finding, check_assets, orphans, remove_orphan
 from gallery.management.commands._importing import INTERRUPTED
 from gallery.models import Asset
-from gallery.storage import StorageUnavailable
+from gallery.uploads import storage_errors
 
 
 class Command(BaseCommand):
@@ -32,22 +33,27 @@ class Command(BaseCommand):
         found: list[Finding] = []
         checked = 0
         try:
-            with tqdm(total=Asset.objects.count(), unit="asset", desc="Checking", file=sys.stderr, disable=None) as bar:
-                for findings in check_assets(repair=repair):
+            with storage_errors():
+                for findings in self._followed(check_assets(repair=repair), found):
                     checked += 1
                     found += findings
-                    bar.set_postfix(faults=len(found), refresh=False)
-                    bar.update()
-            found += (Finding(Fault.ORPHAN, name, repair and remove_orphan(name)) for name in orphans())
+                found += (Finding(Fault.ORPHAN, name, repair and remove_orphan(name)) for name in orphans())
         except KeyboardInterrupt:
             self._tell(found, checked)
             sys.exit(INTERRUPTED)
-        except StorageUnavailable as error:
+        except Refused as refused:
             self._tell(found, checked)
-            raise CommandError(str(error)) from None
+            raise CommandError(str(refused)) from None
         self._tell(found, checked)
         if not all(finding.repaired for finding in found):
             sys.exit(1)
+
+    def _followed(self, checks: Iterable[list[Finding]], found: list[Finding]) -> Iterator[list[Finding]]:
+        with tqdm(total=Asset.objects.count(), unit="asset", desc="Checking", file=sys.stderr, disable=None) as bar:
+            for findings in checks:
+                yield findings
+                bar.set_postfix(faults=len(found), refresh=False)
+                bar.update()
 
     def _tell(self, found: Iterable[Finding], checked: int) -> None:
         for finding in found:

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from gallery.storage import StorageUnavailable
 from search import encoders, pipeline, switching, tasks
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
@@ -40,7 +41,7 @@ class Command(BaseCommand):
                 self._leave_to_workers(row)
             else:
                 self._embed(row)
-        except CannotSwitch as error:
+        except (CannotSwitch, StorageUnavailable) as error:
             raise CommandError(str(error)) from None
         except EncoderUnavailable as error:
             raise CommandError(f"The encoder cannot be used. {error.reason} {error.remedy}") from None
