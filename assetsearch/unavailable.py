@@ -43,10 +43,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, refused: Refused) -> HttpResponse:
     if request.path.startswith("/api/") or wants_json(request):
         return as_json(refused)
+    if "HX-Request" in request.headers:  # the page's script says it, and lets the page stand
+        headers = {**refused.headers, "X-Detail": refused.detail}
+        return HttpResponse(refused.detail, content_type="text/plain", status=refused.http_status, headers=headers)
     # without the request: who is asking is for the database to say
     page = render_to_string("503.html", {"refused": refused})
-    # a page's script has no use for another page
-    return HttpResponse(page, status=refused.http_status, headers={**refused.headers, "X-Detail": refused.detail})
+    return HttpResponse(page, status=refused.http_status, headers=refused.headers)
 
 
 def _drop_silent_connection() -> None:

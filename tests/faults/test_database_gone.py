@@ -130,6 +130,7 @@ def assert_told(asked: str, answer: requests.Response, took: float) -> None:
     if asked not in {"page", "fragment"}:
         assert answer.json()["code"] == "unavailable", said
     assert ("<html" in answer.text) == (asked == "page"), said
+    assert (answer.headers.get("X-Detail") == answer.text) == (asked == "fragment"), said
 
 
 @pytest.mark.parametrize("way", [Database.killed, Database.frozen])
