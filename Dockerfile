@@ -21,6 +21,7 @@ COPY manage.py LICENSE ./
 COPY assetsearch assetsearch
 COPY gallery gallery
 COPY search search
+COPY locale locale
 COPY templates templates
 
 USER assetsearch

@@ -1,18 +1,23 @@
-# make run · make test · make faults · make check · make bench · make install
+# make run · make test · make faults · make check · make bench · make assets · make install
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test faults check bench install screenshots lock
+# The environment of some containers forbids it. Compiled once, sources need not be compiled by each process that starts.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test faults check bench assets messages install screenshots lock
 
 run: .venv/installed
 	@exec $(BIN)/python manage.py up
 
 install: .venv/installed
 
+# Several processes share the cores; on busy ones, threads of linear algebra spend most of their time waiting for each other.
 test: .venv/installed-test
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 # Processes killed at random moments, as `make test` does for a minute or two: make faults FAULT_SEED=7 (ten minutes)
 faults: export FAULT_UPLOADS ?= 200
@@ -20,20 +25,35 @@ faults: export FAULT_KILLS ?= 30
 faults: .venv/installed-test
 	$(BIN)/python -m pytest -s tests/faults
 
-check: .venv/installed-test
+check: .venv/installed-test frontend/node_modules/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --check --lint templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
+	cd frontend && node_modules/.bin/eslint .
+	@built=$$(mktemp -d) && node frontend/build.mjs "$$built" && diff -r "$$built" assetsearch/static/dist \
+		|| { echo "assetsearch/static/dist is not what frontend/ builds to: run make assets"; exit 1; }
 
-# Searches beside numpy and FAISS, a table and a plot: make bench ROWS=1000000 (40 minutes, 20 GB of memory and disk)
+# What browsers load, built from frontend/ and committed. It and `make check` need Node.js 20 or newer; nothing else does.
+assets: frontend/node_modules/installed
+	node frontend/build.mjs
+
+frontend/node_modules/installed: frontend/package-lock.json
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Texts that sources mark and locale/ lacks are added there, to be translated; all are compiled.
+messages: .venv/installed-test
+	$(BIN)/python -m tests.messages
+
+# Searches beside numpy and FAISS, a table and a plot: make bench ROWS=1000000 (an hour, 12 GB of memory, 25 of disk)
 ROWS ?= 13503
 bench: .venv/installed
 	$(BIN)/python benchmarks/search.py --rows $(ROWS) --growth --json search-$(ROWS).json --plot search-$(ROWS).png
 
-# Wide and narrow pictures of every page, taken from the running product: make screenshots PHOTOS=folder
+# Pictures of every page, wide and narrow, light and dark, taken from the running product: make screenshots PHOTOS=folder
 screenshots: .venv/installed-test
 	$(BIN)/python docs/take_screenshots.py $(PHOTOS)
 

@@ -1,5 +1,7 @@
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from assetsearch.api import NothingHere, TokenView
@@ -11,6 +13,9 @@ router = SimpleRouter()
 router.register("assets", AssetViewSet, basename="asset")
 router.register("imports", ImportViewSet, basename="import")
 
+#: Swagger UI brings styles in its page, and no script.
+_styled_inline = csp_update({"style-src": [SELF, UNSAFE_INLINE]})
+
 app_name = "api"
 urlpatterns = [
     path("token/", TokenView.as_view(), name="token"),
@@ -21,6 +26,6 @@ urlpatterns = [
     path("search/", SearchView.as_view(), name="search"),
     path("status/", StatusView.as_view(), name="status"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    path("docs/", _styled_inline(SpectacularSwaggerSplitView.as_view(url_name="api:schema")), name="docs"),
     re_path("", NothingHere.as_view()),
 ]

@@ -5,6 +5,7 @@ from typing import Any, cast
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from assetsearch.api import TokenThrottle
 
@@ -18,7 +19,7 @@ class Slowed(AuthenticationForm):
         # the throttle asks a request for its address and its user alone, and Django's has both
         if not TokenThrottle().allow_request(cast("Any", self.request), cast("Any", None)):
             self.is_slowed = True
-            raise ValidationError("There were too many attempts. Wait a minute, then try again.", code="throttled")
+            raise ValidationError(_("There were too many attempts. Wait a minute, then try again."), code="throttled")
         return super().clean()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext_noop as _
 from django.views.defaults import bad_request
 
 from gallery.errors import Code, Refused
@@ -25,9 +26,13 @@ _FILES_TAKEN = {
     "api:asset-check": 5,
     "api:search": 5,
     "gallery:upload": 5,
-    "search:search": 1,
+    "search:search": 5,
     "search:compare": 1,
     "search:check": 1,
+    "search:reports": 5,
+    "search:report": 5,
+    "search:report_retry": 1,
+    "search:have": 5,
 }
 #: Routes whose forms may hold a ZIP file.
 _ARCHIVE_TAKEN = {"gallery:begin_import", "api:import-list"}
@@ -120,12 +125,16 @@ def _is_api(request: HttpRequest) -> bool:
 
 def _too_large(request: HttpRequest) -> Refused:
     megabytes = _most_bytes(request) // 1_000_000
-    return Refused(Code.TOO_LARGE, f"The request is too large; at most {megabytes} MB are taken here.")
+    return Refused(
+        Code.TOO_LARGE, _("The request is too large; at most %(most)s MB are taken here."), {"most": megabytes}
+    )
 
 
 def _busy() -> Refused:
-    detail = "Too many large pictures are being sent right now. Try again in a moment, sign in, or send a smaller one."
-    return Refused(Code.THROTTLED, detail)
+    return Refused(
+        Code.THROTTLED,
+        _("Too many large pictures are being sent right now. Try again in a moment, sign in, or send a smaller one."),
+    )
 
 
 def _told(request: HttpRequest, refused: Refused) -> HttpResponse:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -78,6 +79,18 @@ PUBLIC_ORIGINALS = env.flag(
     default=False,
     meaning="Let them download originals too, with all that is written in those: places, names.",
 )
+#: Nothing inline and no other host, so that whatever a file or a name smuggles into a page is never run. Pictures may
+#: be data (what was fetched by an address), of the page's own making (files about to be sent), or come from a bucket.
+CONTENT_SECURITY_POLICY: dict[str, dict[str, list[str]]] = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 METRICS_TOKEN = env.text("METRICS_TOKEN", "", "Bearer token that `/metrics` asks for. Empty: it is open to all.")
 
 # --- the parts --------------------------------------------------------------------------------------------------
@@ -86,7 +99,7 @@ INSTALLED_APPS = [
     "assetsearch",
     "gallery",
     "search",
-    "django.contrib.admin",
+    "assetsearch.apps.OverviewAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -94,6 +107,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
+    "csp",
     "django_filters",
     "django_htmx",
     "django_q",
@@ -105,9 +119,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "assetsearch.unavailable.Unavailable",
     "assetsearch.malformed.RefuseMalformed",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -127,6 +143,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "django.template.context_processors.i18n",
+                "assetsearch.preferences.chosen",
                 "search.context.encoder_banner",
             ],
         },
@@ -177,7 +195,14 @@ if REDIS_URL:
 STATIC_URL = "static/"
 STATICFILES_DIRS: list[Path] = []
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 300  # seconds; names carry no hash, so an update must show soon
+WHITENOISE_MAX_AGE = 300  # seconds; for icons, whose names carry no hash, so an update must show soon
+
+
+def WHITENOISE_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: N802 (WhiteNoise's name)
+    """Names of what is built carry a hash of the content."""
+    return url.startswith("/static/dist/") and not url.endswith("manifest.json")
+
+
 MEDIA_ROOT = DATA_DIR / "media"
 S3_BUCKET = env.text(
     "S3_BUCKET", "", "Bucket for originals and renditions; see docs/storage.md. Empty: the folder `DATA_DIR/media`."
@@ -189,6 +214,8 @@ S3_ENDPOINT_URL = env.text(
 )
 if S3_ENDPOINT_URL and not S3_ENDPOINT_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured("S3_ENDPOINT_URL does not fit: it must be https://host or http://host:port")
+if S3_BUCKET:
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(S3_ENDPOINT_URL or "https://*.amazonaws.com")
 S3_REGION = env.text("S3_REGION", "", "Region of the bucket. Empty: as boto3's own variables say.")
 STORAGES = {
     "default": {"BACKEND": "gallery.bucket.BucketStorage" if S3_BUCKET else "gallery.storage.LastingStorage"},
@@ -208,6 +235,7 @@ MEDIA_REDIRECT = env.text(
 )
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 200, "Largest upload, in MB.", minimum=1) * 1_000_000
 MAX_IMPORT_BYTES = env.integer("MAX_IMPORT_MB", 2000, "Largest ZIP file of an import, in MB.", minimum=1) * 1_000_000
+TRASH_DAYS = env.integer("TRASH_DAYS", 30, "Days until what is in the trash is deleted for good.", minimum=1)
 IMPORT_ROOT = env.path(
     "IMPORT_ROOT", None, "Folder on the server that staff may import from on the website. Empty: not offered.", shown=""
 )
@@ -261,6 +289,7 @@ INDEX_MIN_ROWS = env.integer(
 # Two queues, so that one picture uploaded by hand does not wait behind an import of 50,000.
 Q_CLUSTER = {
     "name": "interactive",
+    "label": _("Background tasks"),  # over its part of the admin
     "workers": 1,  # one encoder a process, and the encoder uses every core
     "daemonize_workers": False,
     "timeout": 120,  # seconds; a picture takes less than one
@@ -296,7 +325,8 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "search:search"
 LOGOUT_REDIRECT_URL = "login"
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.time_zone("TIME_ZONE", "UTC", "Time zone of dates shown, e.g. `Europe/Berlin`.")
 USE_I18N = True
 USE_TZ = True
@@ -335,7 +365,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"KindEnum": "search.kinds.CHOICES", "ImportKindEnum": "gallery.models.Import.Kind"},
+    "ENUM_NAME_OVERRIDES": {"KindEnum": "search.kinds.CHOICES", "ImportKindEnum": "gallery.import_models.Import.Kind"},
 }
 
 # --- logging ----------------------------------------------------------------------------------------------------

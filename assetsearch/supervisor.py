@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+
+import psutil
 
 from gallery.sandbox import end_with_parent
 
@@ -22,6 +25,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that a service gets to end by itself. Stopping is to take 15 s at most, Postgres included.
 _STOP_SECONDS = 8
 _POLL_SECONDS = 0.2
+#: What was killed is gone at once, as a rule, and by then on a machine that has much to do.
+_GONE_SECONDS = 3.0
 #: Seconds before a service that died is started again; doubled each time, up to the second figure. One that cannot
 #: start takes some 3 s of a core each time.
 _RESTART_SECONDS, _RESTART_MAX_SECONDS = 1.0, 10.0
@@ -34,6 +39,8 @@ class Service:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: By how much others come first, as `nice` counts.
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
@@ -47,7 +54,7 @@ class Service:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=keep_open,
-            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 (the supervisor forks from one thread)
+            preexec_fn=partial(_begin, self.niceness),  # noqa: PLW1509 (the supervisor forks from one thread)
         )
 
     def watch(self, keep_open: Sequence[int] = ()) -> None:
@@ -81,11 +88,31 @@ class Service:
                 self.process.wait(max(0.0, until - time.monotonic()))
 
     def kill(self) -> None:
-        """End whatever is left of the service's process group."""
+        """End whatever is left of the service's process group, and see it gone: until then it holds its locks."""
         if self.process:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            until = time.monotonic() + _GONE_SECONDS
+            while _is_left(self.process.pid) and time.monotonic() < until:
+                time.sleep(0.02)
+
+
+def _is_left(group: int) -> bool:
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
+
+
+def _begin(niceness: int) -> None:
+    """What a service's process does first."""
+    end_with_parent(signal.SIGTERM)
+    os.nice(niceness)
+    # Linux shares processors among sessions, where it groups them so, and what is nice yields to its own session alone.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 class FirstFailed(Exception):

@@ -1,8 +1,10 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
+from django.views.decorators.cache import cache_control
+from django.views.i18n import JavaScriptCatalog
 
-from assetsearch import health, login, telemetry
+from assetsearch import health, keys, login, preferences, telemetry
 
 admin.site.login_form = login.SlowedAdmin
 handler500 = "assetsearch.unavailable.server_error"
@@ -18,6 +20,10 @@ urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", telemetry.metrics, name="metrics"),
+    path("language/", include("django.conf.urls.i18n")),
+    path("language/catalogue.js", cache_control(max_age=300)(JavaScriptCatalog.as_view()), name="catalogue"),
+    path("keys/", keys.keys, name="keys"),
+    path("theme/", preferences.theme, name="theme"),
     path("api/v1/", include("assetsearch.api_urls", namespace="api")),
     path("", include("gallery.urls")),
     path("", include("search.urls")),

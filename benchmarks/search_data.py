@@ -6,6 +6,7 @@ coordinate axes. Sizes follow Zipf's law at each level, so that no number of lis
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -52,13 +53,14 @@ def make_law(dimensions: int, seed: int = 0) -> Law:
     return Law(centres, np.cumsum(shares) / shares.sum(), deviations, _rotation(random, dimensions))
 
 
-def draw(law: Law, count: int, seed: int) -> Floats:
-    """float32 (count, dimensions), rows of unit length: `count` vectors drawn from the law.
+def draw(law: Law, count: int, seed: int, *, file: Path | None = None) -> Floats:
+    """float32 (count, dimensions), rows of unit length: `count` vectors from the law, in a file where one is named.
 
     Another seed gives others from the same groups: queries, say, that equal none of the vectors searched.
     The first rows do not depend on `count`, up to the chunk that it cuts short.
     """
-    vectors = np.empty((count, len(law.deviations)), np.float32)
+    shape = (count, len(law.deviations))
+    vectors = np.lib.format.open_memmap(file, "w+", np.float32, shape) if file else np.empty(shape, np.float32)
     for number, start in enumerate(range(0, count, _CHUNK_ROWS)):
         chunk = vectors[start : start + _CHUNK_ROWS]
         random = np.random.default_rng([seed, number])

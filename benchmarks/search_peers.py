@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -22,6 +24,8 @@ REFINED = (2, 4, 8)
 #: Turns that two searches take when they are held against each other.
 ROUNDS = 7
 _LISTS = (1000, 4000)
+#: Vectors compared with all queries at a time, where those of all passes would be copied.
+_BLOCK_ROWS = 50_000
 #: FAISS wants as many vectors to learn a centre from, at the least; and is given so many, its own limit being 256.
 _POINTS_A_CENTRE, _TRAINED_ON = 39, 100
 
@@ -36,7 +40,7 @@ class Result:
     p95_ms: float
     build_s: float = 0.0
     params: dict[str, Any] = field(default_factory=dict)
-    #: To ask again; it holds an index in memory.
+    #: To ask again, where its index is there still.
     search: Search | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -47,32 +51,25 @@ class Result:
         return f"{self.name:24} {self.recall:.3f} {self.p50_ms:9.3f} {self.p95_ms:9.3f} {self.build_s:8.1f}  {params}"
 
 
-def measured(name: str, search: Search, queries: Floats, truth: Ids, **details: Any) -> Result:
+def measured(name: str, ask: Search, queries: Floats, truth: Ids, **details: Any) -> Result:
     """One query after the other, after a tenth of them to warm up."""
     for query in queries[: max(3, len(queries) // 10)]:
-        search(query)
+        ask(query)
     took, found = [], []
     for query in queries:
         started = time.perf_counter()
-        ids = search(query)
+        ids = ask(query)
         took.append((time.perf_counter() - started) * 1000)
         found.append(ids)
     shares = [len(set(ids) & set(near)) / len(near) for ids, near in zip(found, truth[:, :K].tolist(), strict=False)]
     p50, p95 = np.percentile(took, [50, 95])
-    return Result(name, float(np.mean(shares)), float(p50), float(p95), search=search, **details)
+    return Result(name, float(np.mean(shares)), float(p50), float(p95), **details)
 
 
 def best(results: Sequence[Result], name: str, recall: float = 0.98) -> Result | None:
     """The fastest of a name's settings that reaches the recall."""
     reaching = [one for one in results if one.name == name and one.recall >= recall]
     return min(reaching, key=lambda one: one.p50_ms, default=None)
-
-
-def let_go_but_of(kept: Result | None, results: Sequence[Result]) -> None:
-    """Of the indexes that the others hold."""
-    for result in results:
-        if result is not kept:
-            result.search = None
 
 
 def side_by_side(one: Result, other: Result, queries: Floats, truth: Ids) -> tuple[float, float]:
@@ -88,11 +85,17 @@ def side_by_side(one: Result, other: Result, queries: Floats, truth: Ids) -> tup
 
 def true_neighbours(vectors: Floats, queries: Floats, count: int = K) -> Ids:
     """(n, count) places of the nearest by inner product, nearest first."""
-    _, places = faiss.knn(queries, vectors, count, metric=faiss.METRIC_INNER_PRODUCT)
-    return np.asarray(places, np.int64)
+    near = faiss.ResultHeap(len(queries), count, keep_max=True)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        block = np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS])
+        distances, places = faiss.knn(queries, block, min(count, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        near.add_result(distances, places + start)
+    near.finalize()
+    return np.asarray(near.I, np.int64)
 
 
-def run(vectors: Floats, queries: Floats, truth: Ids) -> Iterator[Result]:
+def run(vectors: Floats, queries: Floats, truth: Ids, folder: Path) -> Iterator[Result]:
+    """Indexes are built, measured and dropped one after the other; those to be asked again wait in the folder."""
     faiss.omp_set_num_threads(1)
     yield measured("numpy", lambda query: np.argsort(-(vectors @ query))[:K].tolist(), queries[:FEW], truth)
     flat = faiss.IndexFlatIP(vectors.shape[1])
@@ -100,7 +103,7 @@ def run(vectors: Floats, queries: Floats, truth: Ids) -> Iterator[Result]:
     yield measured("faiss-flat", _search_of(flat), queries[:FEW], truth)
     del flat
     for lists in _numbers_of_lists(len(vectors)):
-        yield from _inverted_file(vectors, queries, truth, lists)
+        yield from _inverted_file(vectors, queries, truth, lists, folder / f"faiss-{lists}")
     yield from _coarse_to_fine(vectors, queries, truth, max(_numbers_of_lists(len(vectors))))
 
 
@@ -133,11 +136,22 @@ def _built(
     return index, time.perf_counter() - started
 
 
-def _inverted_file(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:
+def _inverted_file(vectors: Floats, queries: Floats, truth: Ids, lists: int, path: Path) -> Iterator[Result]:
     index, build_s = _built(f"IVF{lists},Flat", vectors, lists)
+    faiss.write_index(index, str(path))
     for probes in (number for number in PROBES if number <= lists):
-        params = {"lists": lists, "probes": probes}
-        yield measured("faiss-ivf-flat", _search_of(index, probes), queries, truth, build_s=build_s, params=params)
+        params, again = {"lists": lists, "probes": probes}, partial(_ask_file, path, probes)
+        search = _search_of(index, probes)
+        yield measured("faiss-ivf-flat", search, queries, truth, build_s=build_s, params=params, search=again)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path) -> Any:
+    return faiss.read_index(str(path))
+
+
+def _ask_file(path: Path, probes: int, query: Floats) -> Sequence[int]:
+    return _search_of(_read(path), probes)(query)
 
 
 def _coarse_to_fine(vectors: Floats, queries: Floats, truth: Ids, lists: int) -> Iterator[Result]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import psutil
@@ -11,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 
-from benchmarks.search_peers import Floats, Ids, K, Result, measured
+from benchmarks.search_peers import Floats, Ids, K, Result, measured, true_neighbours
 from gallery.models import Asset, Tag
 from search import calibration, copying, index, kinds, query, wire
 from search.kinds import Effort
@@ -172,11 +173,15 @@ def settings_tried(
         if effort.candidates is not None:
             params["candidates"] = effort.candidates
         extra = {name: value for name, value in cost.items() if name != "build_s"}
+        search = partial(_search, row, through)
         yield measured(
-            f"pg-{name}",
-            lambda vector, through=through: _places(nearest(row, vector, K, through=through)),
-            queries, truth, build_s=cost["build_s"], params={**params, **extra, "chosen": effort == chosen},
+            f"pg-{name}", search, queries, truth,
+            build_s=cost["build_s"], params={**params, **extra, "chosen": effort == chosen}, search=search,
         )  # fmt: skip
+
+
+def _search(row: Encoder, through: Through, vector: Floats) -> list[int]:
+    return _places(nearest(row, vector, K, through=through))
 
 
 def _places(found: Sequence[tuple[int, float]]) -> list[int]:
@@ -191,9 +196,7 @@ def whole_searches(row: Encoder, vectors: Floats, queries: Floats, truth: Ids) -
     calibration.calibrate(row)
     yield _whole("find_similar", row, queries, truth, Wanted())
     for name, part in FILTERS.items():
-        passing = np.arange(len(vectors))[part - 1 :: part]
-        scores = queries @ vectors[passing].T
-        near = passing[np.argsort(-scores, axis=1)[:, :K]]
+        near = true_neighbours(vectors[part - 1 :: part], queries) * part + part - 1
         wanted = Wanted(among=Asset.objects.tagged_all([name]))
         yield _whole(f"find_similar, {name} pass", row, queries, near, wanted)
 

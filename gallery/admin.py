@@ -1,13 +1,15 @@
 """The admin of assets, collections and tags. Every list takes a fixed number of queries."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -16,9 +18,15 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from gallery.images import CONTENT_TYPES
-from gallery.models import Asset, AssetQuerySet, Collection, Import, Tag
+from gallery import changing, tagging, trash, user_admin  # noqa: F401 (registers itself)
+from gallery.formats import CONTENT_TYPES
+from gallery.history import Act
+from gallery.import_models import Import
+from gallery.models import Asset, AssetQuerySet, Change, Collection, Tag, uses_of_tags
+from gallery.reasons import retold
 
 admin.site.site_header = admin.site.site_title = "AssetSearch"
 
@@ -34,10 +42,11 @@ def picture(asset: Asset, *, rendition: str, side_px: int) -> SafeString:
     """The rendition within a square, its room reserved before it has loaded."""
     scale = side_px / max(asset.width, asset.height, 1)
     return format_html(
-        '<img src="{}" width="{}" height="{}" alt="" loading="lazy">',
+        '<img src="{}" width="{}" height="{}" alt="{}" loading="lazy">',
         reverse(f"gallery:{rendition}", args=[asset.pk]),
         max(1, round(asset.width * scale)),
         max(1, round(asset.height * scale)),
+        asset.title,
     )
 
 
@@ -48,16 +57,37 @@ class CollectionChoice(forms.Form):
     )
 
 
+def _act(request: HttpRequest) -> Act:
+    return Act(cast("User", request.user))
+
+
 class FormatFilter(admin.SimpleListFilter):
     """By the formats there can be; Django's own filter would look through every asset for those there are."""
 
-    title = parameter_name = "format"
+    title, parameter_name = _("format"), "format"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
         return [(name, name) for name in CONTENT_TYPES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(format=self.value()) if self.value() else queryset
+
+
+class TrashFilter(admin.SimpleListFilter):
+    """What is kept, where nothing else is asked for."""
+
+    title, parameter_name = _("trash"), "trash"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("in", gettext("In the trash")), ("any", gettext("All"))]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        default, *others = super().choices(changelist)
+        yield from [{**default, "display": gettext("Not in the trash")}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {"in": {"trashed__isnull": False}, "any": {}}.get(self.value() or "", {"trashed": None})
+        return queryset.filter(**wanted)
 
 
 @admin.register(Asset)
@@ -67,48 +97,53 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         "created",
     ]  # fmt: skip
     list_display_links = ["tile", "title"]
-    list_filter = ["status", FormatFilter, "collection", "owner"]
+    list_filter = [TrashFilter, "status", FormatFilter, "collection", "owner"]
     search_fields = ["title", "filename", "tags__name"]
-    search_help_text = "Words of titles, file names and tags, or how they begin."
+    search_help_text = _("Words of titles, file names and tags, or how they begin.")
     show_full_result_count = False
     ordering = ["-id"]
-    actions = ["add_to_collection", "delete_selected"]
+    actions = ["add_to_collection", "move_to_trash", "restore", "delete_selected"]
     autocomplete_fields = ["collection", "tags"]
     raw_id_fields = ["owner"]
     fields = [
-        "large", "title", "collection", "tags", "owner", "status", "error", "filename", "format",
-        "dimensions", "size", "sha256", "created", "source_url", *_SAID,
+        "large", "title", "collection", "tags", "owner", "status", "reason", "filename", "format",
+        "dimensions", "size", "sha256", "created", "trashed", "trashed_by", "delete_after", "source_url", *_SAID,
     ]  # fmt: skip
     readonly_fields = [
-        "large", "status", "error", "filename", "format", "dimensions", "size", "sha256", "created", "source_url",
-        *_SAID,
+        "large", "status", "reason", "filename", "format", "dimensions", "size", "sha256", "created", "trashed",
+        "trashed_by", "delete_after", "source_url", *_SAID,
     ]  # fmt: skip
 
     @admin.display(description="")
     def tile(self, asset: Asset) -> SafeString:
         return picture(asset, rendition="thumbnail", side_px=_TILE_PX)
 
-    @admin.display(description="picture")
+    @admin.display(description=_("picture"))
     def large(self, asset: Asset) -> SafeString:
         return format_html(
-            '{}<br><a href="{}">Download the original</a>',
+            '{}<br><a href="{}">{}</a>',
             picture(asset, rendition="preview", side_px=_PREVIEW_PX),
             reverse("gallery:download", args=[asset.pk]),
+            gettext("Download the original"),
         )
 
-    @admin.display(description="dimensions (px)")
+    @admin.display(description=_("why it cannot be searched"))
+    def reason(self, asset: Asset) -> str:
+        return retold(asset.error)
+
+    @admin.display(description=_("dimensions (px)"))
     def dimensions(self, asset: Asset) -> str:
         return f"{asset.width} × {asset.height}"  # noqa: RUF001 (the sign for it)
 
-    @admin.display(description="size", ordering="size_bytes")
+    @admin.display(description=_("size"), ordering="size_bytes")
     def size(self, asset: Asset) -> str:
         return filesizeformat(asset.size_bytes)
 
-    @admin.display(description="tags")
+    @admin.display(description=_("tags"))
     def tag_names(self, asset: Asset) -> str:
         return ", ".join(tag.name for tag in asset.tags.all())
 
-    @admin.display(description="keywords")
+    @admin.display(description=_("keywords"))
     def keyword_list(self, asset: Asset) -> str:
         return ", ".join(asset.keywords)
 
@@ -118,6 +153,13 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Asset]:
         return Asset.objects.for_display()
+
+    def save_model(self, request: HttpRequest, obj: Asset, form: forms.ModelForm[Asset], change: bool) -> None:  # noqa: FBT001 (Django's)
+        own, act = Asset.objects.filter(pk=obj.pk), _act(request)
+        changing.retitle(own, obj.title, act)
+        changing.move(own, obj.collection, act)
+        changing.set_tags(obj, [tag.name for tag in form.cleaned_data["tags"]], act)
+        super().save_model(request, obj, form, change)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Asset], search_term: str
@@ -141,25 +183,42 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
             [],
         )
 
-    @admin.action(description="Delete selected assets", permissions=["delete"])
+    @admin.action(description=_("Move selected assets to the trash"), permissions=["delete"])
+    def move_to_trash(self, request: HttpRequest, assets: AssetQuerySet) -> None:
+        act = _act(request)
+        trash.move_to_trash(assets, act)
+        said = gettext("In the trash now: %(count)s selected assets.")
+        self.message_user(request, said % {"count": f"{len(act.changed):,}"}, messages.SUCCESS)
+
+    @admin.action(description=_("Take selected assets out of the trash"), permissions=["delete"])
+    def restore(self, request: HttpRequest, assets: AssetQuerySet) -> None:
+        act = _act(request)
+        trash.restore(assets, act)
+        said = gettext("Out of the trash: %(count)s selected assets.")
+        self.message_user(request, said % {"count": f"{len(act.changed):,}"}, messages.SUCCESS)
+
+    @admin.action(description=_("Delete selected assets for good"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
         if assets.count() > _MOST_DELETED:
             self.message_user(
                 request,
-                f"At most {_MOST_DELETED} assets can be deleted at once. Nothing was deleted.",
+                gettext("At most %(most)s assets can be deleted at once. Nothing was deleted.")
+                % {"most": _MOST_DELETED},
                 messages.ERROR,
             )
             return None
         return delete_selected(self, request, assets)
 
-    @admin.action(description="Add selected assets to a collection", permissions=["change"])
-    def add_to_collection(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
+    @admin.action(description=_("Add selected assets to a collection"), permissions=["change"])
+    def add_to_collection(self, request: HttpRequest, assets: AssetQuerySet) -> HttpResponse | None:
         form = CollectionChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             return self._ask_for_collection(request, assets, form)
         collection = form.cleaned_data["collection"]
-        moved = assets.order_by().update(collection=collection)
-        self.message_user(request, f"In “{collection}” now: {moved:,} selected assets.", messages.SUCCESS)
+        selected = assets.count()
+        changing.move(assets, collection, _act(request))
+        said = gettext("In “%(collection)s” now: %(count)s selected assets.")
+        self.message_user(request, said % {"collection": collection, "count": f"{selected:,}"}, messages.SUCCESS)
         return None
 
     def _ask_for_collection(
@@ -167,7 +226,7 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": "Add to a collection",
+            "title": gettext("Add to a collection"),
             "opts": self.opts,
             "form": form,
             "media": self.media + form.media,
@@ -205,9 +264,9 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Collection]:
-        return _with_asset_count(super().get_queryset(request), Asset.objects.all(), "collection")
+        return _with_asset_count(super().get_queryset(request), Asset.objects.kept(), "collection")
 
-    @admin.display(description="assets", ordering="asset_count")
+    @admin.display(description=_("assets"), ordering="asset_count")
     def asset_count(self, collection: Collection) -> SafeString:
         return _assets_link(collection, "collection__id__exact")
 
@@ -222,11 +281,48 @@ class TagAdmin(admin.ModelAdmin[Tag]):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tag]:
-        return _with_asset_count(super().get_queryset(request), Asset.tags.through.objects.all(), "tag")
+        return _with_asset_count(super().get_queryset(request), uses_of_tags(), "tag")
 
-    @admin.display(description="assets", ordering="asset_count")
+    def save_model(self, request: HttpRequest, obj: Tag, form: forms.ModelForm[Tag], change: bool) -> None:  # noqa: FBT001 (Django's)
+        if change:
+            tagging.rename(obj.pk, obj.name, _act(request))
+        else:
+            super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: Tag) -> None:
+        tagging.delete(obj.pk, _act(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
+        for tag_id in queryset.values_list("pk", flat=True):
+            tagging.delete(tag_id, _act(request))
+
+    @admin.display(description=_("assets"), ordering="asset_count")
     def asset_count(self, tag: Tag) -> SafeString:
         return _assets_link(tag, "tags__id__exact")
+
+
+@admin.register(Change)
+class ChangeAdmin(admin.ModelAdmin[Change]):
+    """To look at: who changed what and when."""
+
+    list_display = ["at", "link", "user", "kind", "before", "after"]
+    list_display_links = None
+    list_filter = ["kind"]
+    list_select_related = ["asset", "user"]
+    show_full_result_count = False
+
+    @admin.display(description=_("asset"))
+    def link(self, change: Change) -> SafeString:
+        return format_html('<a href="{}">{}</a>', change.asset.get_absolute_url(), change.asset)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Change | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Change | None = None) -> bool:
+        return False
 
 
 @admin.register(Import)
@@ -245,7 +341,7 @@ class ImportAdmin(admin.ModelAdmin[Import]):
 
     @admin.display(description="")
     def page(self, row: Import) -> SafeString:
-        return format_html('<a href="{}">Progress</a>', row.get_absolute_url())
+        return format_html('<a href="{}">{}</a>', row.get_absolute_url(), gettext("Progress"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

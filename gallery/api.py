@@ -8,9 +8,10 @@ import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.files import File
-from django.db import DataError
+from django.db import DataError, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
@@ -19,16 +20,20 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.filters import OrderingFilter
+from rest_framework.generics import get_object_or_404
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from gallery import changing, trash
 from gallery.filters import AssetFilter, ChoiceFilter, DayFilter, PixelsFilter, TagsFilter
+from gallery.history import Act
 from gallery.ingest.fetch import MAX_URL, fetch, in_turn
 from gallery.media import send_original
-from gallery.models import Asset, AssetQuerySet, Collection, Tag
+from gallery.models import Asset, AssetQuerySet, Collection
+from gallery.reasons import retold
 from gallery.uploads import Details, store_upload
 
 
@@ -48,6 +53,13 @@ class TagNames(serializers.ListField):
 
     def to_representation(self, data: Any) -> list[str]:
         raise NotImplementedError  # AssetSerializer does it
+
+
+class Reason(serializers.CharField):
+    """One that is kept in a row."""
+
+    def to_representation(self, value: str) -> str:
+        return retold(value)
 
 
 class Urls(serializers.Serializer[Asset]):
@@ -106,6 +118,7 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         """What the fields say. Field by field takes longer for ten assets than to find them."""
         return {
             **{name: getattr(instance, name) for name in _PLAIN},
+            "error": retold(instance.error),
             "taken": instance.taken and _time.to_representation(instance.taken),
             "location": self.get_location(instance),
             "created": _time.to_representation(instance.created),
@@ -130,11 +143,15 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         return {name: reverse(view, [_ANY_ID], request=request) for name, view in _VIEWS.items()}
 
     def update(self, instance: Asset, validated_data: dict[str, Any]) -> Asset:
-        tags = validated_data.pop("tags", None)
-        changed = super().update(instance, validated_data)
-        if tags is not None:
-            changed.tags.set(Tag.objects.named(tags))
-        return changed
+        own, act = Asset.objects.filter(pk=instance.pk), _act(self.context["request"])
+        with transaction.atomic():
+            if "title" in validated_data:
+                changing.retitle(own, validated_data["title"], act)
+            if "collection" in validated_data:
+                changing.move(own, validated_data["collection"], act)
+            if "tags" in validated_data:
+                changing.set_tags(instance, validated_data["tags"], act)
+        return Asset.objects.for_display().get(pk=instance.pk)
 
 
 class UploadSerializer(serializers.Serializer[Asset]):
@@ -148,15 +165,16 @@ class UploadSerializer(serializers.Serializer[Asset]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("file" in attrs) == ("url" in attrs):
-            raise serializers.ValidationError("Give either `file` or `url`.")
+            raise serializers.ValidationError(_("Give either `file` or `url`."))
         return attrs
 
 
 class StoredSerializer(AssetSerializer):
     duplicate = serializers.BooleanField(read_only=True)
+    restored = serializers.BooleanField(read_only=True, help_text="It lay in the trash, and is back.")
 
     class Meta(AssetSerializer.Meta):
-        fields = [*AssetSerializer.Meta.fields, "duplicate"]
+        fields = [*AssetSerializer.Meta.fields, "duplicate", "restored"]
 
 
 class FiltersSerializer(serializers.Serializer[Any]):
@@ -189,10 +207,10 @@ def assets_asked_for(request: Request, data: Mapping[str, Any]) -> AssetQuerySet
     """
     if not AssetFilter.texts(data):  # to make a form of nothing takes as long as to search
         return None
-    chosen = AssetFilter(data, Asset.objects.visible_to(request.user))
+    chosen = AssetFilter(data, Asset.objects.readable_by(request.user))
     if chosen.errors:
         raise translate_validation(chosen.errors)
-    return chosen.matching() if chosen.is_narrowing else None
+    return chosen.among() if chosen.is_narrowing else None
 
 
 class NewestFirst(CursorPagination):
@@ -212,7 +230,7 @@ class NewestFirst(CursorPagination):
     list=extend_schema(summary="List assets, newest first"),
     retrieve=extend_schema(summary="One asset"),
     partial_update=extend_schema(summary="Change title, collection or tags"),
-    destroy=extend_schema(summary="Delete an asset and its files"),
+    destroy=extend_schema(summary="Move an asset to the trash"),
 )
 class AssetViewSet(
     mixins.ListModelMixin,
@@ -248,12 +266,33 @@ class AssetViewSet(
         with _source(fields) as file:
             stored = store_upload(file, cast("User", request.user), details)  # the permission saw to that
         answer = AssetSerializer(stored.asset, context=self.get_serializer_context()).data
-        return Response({**answer, "duplicate": stored.duplicate}, status=200 if stored.duplicate else 201)
+        told = {"duplicate": stored.duplicate, "restored": stored.restored}
+        return Response({**answer, **told}, status=200 if stored.duplicate else 201)
+
+    def perform_destroy(self, instance: Asset) -> None:
+        trash.move_to_trash(Asset.objects.filter(pk=instance.pk), _act(self.request))
+
+    @extend_schema(summary="List the trash: your own assets; for staff everyone's", filters=False)
+    @action(detail=False)
+    def trash(self, request: Request) -> Response:
+        page = self.paginate_queryset(Asset.objects.in_trash_of(request.user).for_display())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(summary="Take an asset out of the trash", request=None, responses=AssetSerializer)
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, pk: str) -> Response:
+        asset = get_object_or_404(Asset.objects.in_trash_of(request.user), pk=pk)
+        trash.restore(Asset.objects.filter(pk=asset.pk), _act(request))
+        return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(summary="The original bytes, under the original file name", responses={200: OpenApiTypes.BINARY})
     @action(detail=True)
     def download(self, request: Request, pk: str) -> HttpResponseBase:
         return send_original(self.get_object(), request.user)
+
+
+def _act(request: Request) -> Act:
+    return Act(cast("User", request.user))  # the permission saw to that
 
 
 def _source(fields: dict[str, Any]) -> File[bytes]:

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpResponse
+from django.utils.translation import gettext_noop as _
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
@@ -34,7 +35,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return as_json(refused)  # a page would ask who is asking, and the database does not answer
     if isinstance(error, RequestDataTooBig):
         megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000
-        return as_json(Refused(Code.TOO_LARGE, f"The request is too large; at most {megabytes} MB are taken here."))
+        return as_json(
+            Refused(
+                Code.TOO_LARGE, _("The request is too large; at most %(most)s MB are taken here."), {"most": megabytes}
+            )
+        )
     if isinstance(error, _MALFORMED):
         return Response({"code": Code.INVALID.value, "detail": "The request is malformed."}, status=400)
     response = rest_exception_handler(error, context)

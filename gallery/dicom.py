@@ -12,6 +12,7 @@ from functools import partial
 from typing import IO, Any
 
 import numpy as np
+from django.utils.translation import gettext_noop as _
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from pydicom import Dataset, config, dcmread
@@ -89,7 +90,7 @@ def _read_header(file: IO[bytes]) -> Dataset:
     file.seek(0)
     header = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
     if "Rows" not in header or "Columns" not in header:
-        raise Refused(Code.UNSUPPORTED_TYPE, "This DICOM file holds no picture.")
+        raise Refused(Code.UNSUPPORTED_TYPE, _("This DICOM file holds no picture."))
     _check_can_be_decompressed(header)
     return header
 
@@ -101,7 +102,7 @@ def _check_inflates_to_little(file: IO[bytes], *, behind: int) -> None:
     for chunk in iter(partial(file.read, 1 << 16), b""):
         inflated += len(inflating.decompress(chunk))
         if inflated > _MOST_INFLATED_BYTES:
-            raise Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.")
+            raise Refused(Code.DECODE_MEMORY, _("Decoding the picture takes too much memory."))
 
 
 def _check_can_be_decompressed(header: Dataset) -> None:
@@ -111,7 +112,8 @@ def _check_can_be_decompressed(header: Dataset) -> None:
         name = syntax.name if syntax.type == "Transfer Syntax" else "unknown"
         raise Refused(
             Code.UNSUPPORTED_TYPE,
-            f"This DICOM file is compressed in a way that cannot be read here ({name}). Send it uncompressed.",
+            _("This DICOM file is compressed in a way that cannot be read here (%(name)s). Send it uncompressed."),
+            {"name": name},
         )
 
 

@@ -1,8 +1,9 @@
 """The filters of assets: the same for pages, API and searches. All that are given combine."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 
 import django_filters
@@ -11,12 +12,15 @@ from django.contrib.auth.models import User
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db.models import Exists, OuterRef, QuerySet
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse_lazy
 from django.utils.datastructures import MultiValueDict
 from django.utils.formats import date_format
+from django.utils.functional import Promise
 from django.utils.timezone import make_aware
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 
-from gallery.images import CONTENT_TYPES
+from gallery.formats import CONTENT_TYPES
 from gallery.models import Asset, AssetQuerySet, Collection
 
 _LONGEST_TAG = 100  # as in the model
@@ -50,12 +54,18 @@ class TagsInput(forms.TextInput):
 
 
 class TagsField(forms.Field):
-    widget = TagsInput(attrs={"list": "tag-names", "autocomplete": "off", "placeholder": "e.g. red, shoe"})
+    widget = TagsInput(
+        attrs={
+            "autocomplete": "off",
+            "placeholder": _("e.g. red, shoe"),
+            "data-tag-names": reverse_lazy("gallery:tag_names"),
+        }
+    )
     _name = forms.CharField(max_length=_LONGEST_TAG, validators=[_whole_characters])
 
     def to_python(self, value: Any) -> list[str]:
         if len(value) > _MOST_TAGS:
-            raise forms.ValidationError(f"Give at most {_MOST_TAGS} tags.")
+            raise forms.ValidationError(_("Give at most %(most)s tags."), params={"most": _MOST_TAGS})
         return [str(self._name.clean(name)) for name in value]
 
 
@@ -71,7 +81,7 @@ class SizeSelect(forms.Select):
 class TagsFilter(django_filters.Filter):  # type: ignore[misc]  # it has no types
     field_class = TagsField
 
-    def __init__(self, *args: Any, help_text: str, **options: Any) -> None:
+    def __init__(self, *args: Any, help_text: str | Promise, **options: Any) -> None:
         super().__init__(*args, help_text=help_text, **options)
         names = {"type": "array", "items": {"type": "string", "maxLength": _LONGEST_TAG}}
         extend_schema_field({**names, "description": help_text})(self)
@@ -92,7 +102,7 @@ class DayFilter(django_filters.DateFilter):  # type: ignore[misc]
         super().__init__(
             *args,
             input_formats=["%Y-%m-%d"],
-            error_messages={"invalid": "Give a day as YYYY-MM-DD."},
+            error_messages={"invalid": _("Give a day as YYYY-MM-DD.")},
             validators=[MinValueValidator(_FIRST_DAY), MaxValueValidator(_LAST_DAY)],
             widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
             **options,
@@ -106,7 +116,7 @@ class PixelsFilter(django_filters.NumberFilter):  # type: ignore[misc]
     field_class = forms.IntegerField
 
     def __init__(self, *args: Any, widget: forms.Widget | None = None, **options: Any) -> None:
-        widget = widget or forms.NumberInput(attrs={"placeholder": "any", "inputmode": "numeric"})
+        widget = widget or forms.NumberInput(attrs={"placeholder": _("any"), "inputmode": "numeric"})
         super().__init__(*args, min_value=0, widget=widget, **options)
 
     def get_max_validator(self) -> None:
@@ -124,6 +134,15 @@ class BytesFilter(PixelsFilter):
         return filesizeformat(size_bytes)
 
 
+@dataclass(frozen=True)
+class Chip:
+    """A filter in force, and the address without it."""
+
+    label: str
+    value: str
+    without: str
+
+
 # --- the filters --------------------------------------------------------------------------------------------
 
 
@@ -132,36 +151,40 @@ def _start_of(day: date) -> datetime:
 
 
 def _owners() -> QuerySet[User]:
-    return User.objects.filter(Exists(Asset.objects.filter(owner=OuterRef("pk"))))
+    return User.objects.filter(Exists(Asset.objects.kept().filter(owner=OuterRef("pk"))))
 
 
 class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
-    q = django_filters.CharFilter(method="by_text", label="Text", max_length=200, validators=[_whole_characters])
+    q = django_filters.CharFilter(method="by_text", label=_("Text"), max_length=200, validators=[_whole_characters])
     collection = django_filters.ModelChoiceFilter(
-        queryset=Collection.objects.all(), error_messages={"invalid_choice": "There is no such collection."}
+        queryset=Collection.objects.all(),
+        label=_("Collection"),
+        error_messages={"invalid_choice": _("There is no such collection.")},
     )
-    tag = TagsFilter(method="by_all_tags", label="Tags", help_text="Assets that have all of these.")
-    any_tag = TagsFilter(method="by_any_tag", label="Any of the tags", help_text="Assets that have one of these.")
-    not_tag = TagsFilter(method="by_no_tag", label="None of the tags", help_text="Assets that have none of these.")
-    format = ChoiceFilter(choices=[(name, name) for name in CONTENT_TYPES])
-    orientation = ChoiceFilter(method="by_orientation", label="Orientation", choices=Asset.Orientation.choices)
-    min_width = PixelsFilter("width", "gte", label="Width from", help_text="In pixels.")
-    max_width = PixelsFilter("width", "lte", label="Width to", help_text="In pixels.")
-    min_height = PixelsFilter("height", "gte", label="Height from", help_text="In pixels.")
-    max_height = PixelsFilter("height", "lte", label="Height to", help_text="In pixels.")
-    min_size_bytes = BytesFilter("size_bytes", "gte", label="File size from", help_text="Of the original.")
-    max_size_bytes = BytesFilter("size_bytes", "lte", label="File size to", help_text="Of the original.")
-    created_from = DayFilter(method="by_first_day", label="Uploaded from", help_text="The first day.")
-    created_to = DayFilter(method="by_last_day", label="Uploaded to", help_text="The last day.")
+    tag = TagsFilter(method="by_all_tags", label=_("Tags"), help_text=_("Assets that have all of these."))
+    any_tag = TagsFilter(method="by_any_tag", label=_("Any of the tags"), help_text=_("Assets that have one of these."))
+    not_tag = TagsFilter(
+        method="by_no_tag", label=_("None of the tags"), help_text=_("Assets that have none of these.")
+    )
+    format = ChoiceFilter(label=_("Format"), choices=[(name, name) for name in CONTENT_TYPES])
+    orientation = ChoiceFilter(method="by_orientation", label=_("Orientation"), choices=Asset.Orientation.choices)
+    min_width = PixelsFilter("width", "gte", label=_("Width from"), help_text=_("In pixels."))
+    max_width = PixelsFilter("width", "lte", label=_("Width to"), help_text=_("In pixels."))
+    min_height = PixelsFilter("height", "gte", label=_("Height from"), help_text=_("In pixels."))
+    max_height = PixelsFilter("height", "lte", label=_("Height to"), help_text=_("In pixels."))
+    min_size_bytes = BytesFilter("size_bytes", "gte", label=_("File size from"), help_text=_("Of the original."))
+    max_size_bytes = BytesFilter("size_bytes", "lte", label=_("File size to"), help_text=_("Of the original."))
+    created_from = DayFilter(method="by_first_day", label=_("Uploaded from"), help_text=_("The first day."))
+    created_to = DayFilter(method="by_last_day", label=_("Uploaded to"), help_text=_("The last day."))
     owner = django_filters.ModelChoiceFilter(
         queryset=_owners(),
         to_field_name="username",
-        label="Owner",
-        help_text="A user name.",
-        error_messages={"invalid_choice": "Nobody of that name owns an asset."},
-        widget=forms.TextInput(attrs={"list": "owner-names", "autocomplete": "off", "placeholder": "Any owner"}),
+        label=_("Owner"),
+        help_text=_("A user name."),
+        error_messages={"invalid_choice": _("Nobody of that name owns an asset.")},
+        widget=forms.TextInput(attrs={"list": "owner-names", "autocomplete": "off", "placeholder": _("Any owner")}),
     )
-    status = ChoiceFilter(choices=Asset.Status.choices)
+    status = ChoiceFilter(label=_("Status"), choices=Asset.Status.choices)
 
     #: Those that a page shows at once. The others wait until they are wanted.
     COMMON: ClassVar = ("q", "collection", "tag", "format")
@@ -227,6 +250,10 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
         """What is asked for, as addresses carry it on."""
         return urlencode({name: values for name, values in self.asked.items() if name not in without}, doseq=True)
 
+    def without(self, names: Iterable[str]) -> Self:
+        """The same, with nothing asked of some filters."""
+        return type(self)({name: values for name, values in self.asked.items() if name not in names}, self.queryset)
+
     def shown(self, name: str) -> str:
         """What is asked for of one filter, for people to read."""
         if name in self.errors:
@@ -245,6 +272,10 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def matching(self) -> AssetQuerySet:
         """The assets that pass; none where a filter cannot be understood, and `errors` then says why."""
+        return self.among().kept()
+
+    def among(self) -> AssetQuerySet:
+        """As `matching`, for a search by vectors: what lies in the trash has none, and to ask costs what it finds."""
         passed: AssetQuerySet = self.qs if self.is_valid() else self.queryset.none()
         return passed
 

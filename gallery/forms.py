@@ -10,13 +10,18 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Lower
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from gallery import changing
 from gallery.errors import Refused
+from gallery.history import Act
+from gallery.import_models import Import
 from gallery.ingest import background
 from gallery.ingest.archive import check_archive
 from gallery.ingest.folder import folder_below
 from gallery.ingest.urls import MOST_URLS, faults, listed
-from gallery.models import Asset, Collection, Import, Tag
+from gallery.models import Asset, Collection
 from gallery.uploads import Details
 
 T = TypeVar("T")
@@ -34,17 +39,33 @@ def collection_named(name: str, owner: User) -> Collection | None:
     return named.get_or_create(key__exact=Lower(Value(name)), defaults={"name": name, "owner": owner})[0]
 
 
+class TagsField(forms.CharField):
+    """Names, separated by commas."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=5000, required=False, **options)
+
+    def clean(self, value: Any) -> list[str]:
+        names = [" ".join(name.split()) for name in super().clean(value).split(",")]
+        if any(len(name) > _LONGEST_TAG for name in names):
+            raise forms.ValidationError(
+                _("A tag has at most %(most)s characters. Separate tags by commas."), params={"most": _LONGEST_TAG}
+            )
+        return [name for name in names if name]
+
+
+class JoinedInput(forms.TextInput):
+    """Any number of values, as one with commas between."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        return ",".join(data.getlist(name))
+
+
 class UploadForm(forms.Form):
     """What is said of every file of a batch."""
 
     collection = forms.CharField(max_length=200, required=False)
-    tags = forms.CharField(max_length=1000, required=False)
-
-    def clean_tags(self) -> list[str]:
-        names = [" ".join(name.split()) for name in self.cleaned_data["tags"].split(",")]
-        if any(len(name) > _LONGEST_TAG for name in names):
-            raise forms.ValidationError(f"A tag has at most {_LONGEST_TAG} characters. Separate tags by commas.")
-        return [name for name in names if name]
+    tags = TagsField()
 
     def details(self, owner: User) -> Details:
         collection = collection_named(self.cleaned_data["collection"], owner)
@@ -54,9 +75,9 @@ class UploadForm(forms.Form):
 class ImportForm(UploadForm):
     """A ZIP file, URLs one a line, or a folder of the server's for staff; and what is said of all that comes of it."""
 
-    archive = forms.FileField(label="ZIP file", required=False, allow_empty_file=True)  # that is no ZIP file
-    urls = forms.CharField(label="URLs", required=False, strip=False)  # or lines before the first would not count
-    folder = forms.CharField(label="Folder", max_length=300, required=False)
+    archive = forms.FileField(label=_("ZIP file"), required=False, allow_empty_file=True)  # that is no ZIP file
+    urls = forms.CharField(label=_("URLs"), required=False, strip=False)  # or lines before the first would not count
+    folder = forms.CharField(label=_("Folder"), max_length=300, required=False)
 
     def __init__(self, *args: Any, owner: User, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -74,11 +95,16 @@ class ImportForm(UploadForm):
         lines = self.cleaned_data["urls"].splitlines()
         urls = listed(lines)
         if len(urls) > MOST_URLS:
-            raise forms.ValidationError(f"There are {len(urls):,} URLs; at most {MOST_URLS:,} are taken at once.")
+            raise forms.ValidationError(
+                _("There are %(count)s URLs; at most %(most)s are taken at once."),
+                params={"count": f"{len(urls):,}", "most": f"{MOST_URLS:,}"},
+            )
         found = list(faults(lines))
         more = len(found) - _MOST_FAULTS_TOLD
         if found:
-            raise forms.ValidationError(found[:_MOST_FAULTS_TOLD] + ([f"And {more:,} more."] if more > 0 else []))
+            raise forms.ValidationError(
+                found[:_MOST_FAULTS_TOLD] + ([_("And %(count)s more.") % {"count": f"{more:,}"}] if more > 0 else [])
+            )
         return urls
 
     def clean_folder(self) -> str:
@@ -90,12 +116,13 @@ class ImportForm(UploadForm):
     def clean(self) -> None:
         given = [name for name in ("archive", "urls", "folder") if name in self.errors or self.cleaned_data.get(name)]
         if len(given) != 1:
-            several = "One at a time, please: " if given else ""
-            raise forms.ValidationError(f"{several}Choose a ZIP file, or paste URLs{self._or_a_folder}.")
+            raise forms.ValidationError([_("One at a time, please."), self._choices] if given else self._choices)
 
     @property
-    def _or_a_folder(self) -> str:
-        return ", or choose a folder" if "folder" in self.fields else ""
+    def _choices(self) -> str:
+        if "folder" in self.fields:
+            return gettext("Choose a ZIP file, or paste URLs, or choose a folder.")
+        return gettext("Choose a ZIP file, or paste URLs.")
 
     @transaction.atomic
     def begin(self) -> Import:
@@ -116,32 +143,18 @@ def _check(check: Callable[[T], object], given: T) -> None:
 
 
 class EditForm(UploadForm):
+    """Of an asset. Tags come as one text, or as one a value: those kept, and those typed."""
+
     title = forms.CharField(max_length=300)
+    tags = TagsField(widget=JoinedInput)
 
-    field_order = ["title", "collection", "tags"]
-
-    @classmethod
-    def of(cls, asset: Asset) -> "EditForm":
-        collection = asset.collection.name if asset.collection else ""
-        tags = ", ".join(tag.name for tag in asset.tags.all())
-        return cls(initial={"title": asset.title, "collection": collection, "tags": tags})
+    def clean_title(self) -> str:
+        """One line: the field may be shown on several, and what is pasted there may have breaks."""
+        return " ".join(self.cleaned_data["title"].split())
 
     @transaction.atomic
-    def save(self, asset: Asset, user: User) -> None:
-        asset.title = self.cleaned_data["title"]
-        asset.collection = collection_named(self.cleaned_data["collection"], user)
-        asset.save(update_fields=["title", "collection"])
-        asset.tags.set(Tag.objects.named(self.cleaned_data["tags"]))
-
-
-class CollectionForm(forms.ModelForm[Collection]):
-    class Meta:
-        model = Collection
-        fields = ["name"]
-
-    def clean_name(self) -> str:
-        name = " ".join(self.cleaned_data["name"].split())
-        named = Collection.objects.annotate(key=Lower("name")).filter(key=Lower(Value(name)))
-        if named.exclude(pk=self.instance.pk).exists():
-            raise forms.ValidationError("There is a collection of that name already.")
-        return name
+    def save(self, asset: Asset, act: Act) -> None:
+        own = Asset.objects.filter(pk=asset.pk)
+        changing.retitle(own, self.cleaned_data["title"], act)
+        changing.move(own, collection_named(self.cleaned_data["collection"], act.user), act)
+        changing.set_tags(asset, self.cleaned_data["tags"], act)

@@ -1,6 +1,7 @@
 """What Pillow does with a picture: look at its header, decode it, turn it upright, make smaller copies.
 
-Runs inside a decoding process (see sandbox.py) for every byte that came from outside. Imports no Django.
+Runs inside a decoding process (see sandbox.py) for every byte that came from outside. Of Django it imports marks of
+texts alone.
 """
 
 import io
@@ -11,48 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop as _
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from gallery import metadata
 from gallery.errors import Code, Refused
+from gallery.formats import ACCEPTED, CONTENT_TYPES
 from gallery.metadata import Metadata
 from gallery.perceptual_hash import perceptual_hash
 
-#: Format as Pillow names it -> content type served. Formats not listed are never opened.
-CONTENT_TYPES = {
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # a JPEG with further pictures behind it, as many phones write
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
-    "AVIF": "image/avif",
-    "HEIF": "image/heif",
-    "JPEG2000": "image/jp2",
-    "DICOM": "application/dicom",
-}
-_JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
-#: Suffixes that files of a format go by.
-SUFFIXES_OF = {
-    "JPEG": _JPEG_SUFFIXES,
-    "MPO": _JPEG_SUFFIXES | {".mpo"},
-    "PNG": {".png", ".apng"},
-    "WEBP": {".webp"},
-    "GIF": {".gif"},
-    "TIFF": {".tif", ".tiff"},
-    "BMP": {".bmp", ".dib"},
-    "AVIF": {".avif", ".avifs"},
-    "HEIF": {".heic", ".heif", ".hif"},
-    "JPEG2000": {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"},
-    "DICOM": {".dcm", ".dicom"},
-}
-#: What a folder of photographs holds; files of other kinds beside them are no mistake.
-SUFFIXES = set().union(*SUFFIXES_OF.values())
 #: Pillow opens an MPO by its JPEG plugin, and knows no plugin of that name.
 _OPENED = [name for name in CONTENT_TYPES if name != "MPO"]
-#: For people, in messages.
-ACCEPTED = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC, JPEG 2000 or DICOM"
 
 #: Of all frames and pages together: some 8 minutes of small animation, or 100 scanned pages. Only the first is decoded
 #: here; whoever opens the original decodes them all.
@@ -85,7 +56,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """An original's facts, and its pixels at a preview's size: upright, eight bits a channel, sRGB."""
+    """An original's facts, and its pixels at the size asked for: upright, eight bits a channel, sRGB."""
 
     format: str
     width: int
@@ -102,6 +73,15 @@ def render(path: Path, *, max_pixels: int) -> Rendered:
 def render_preview(path: Path, *, max_pixels: int) -> bytes:
     """The preview that `render` makes, to the byte, and nothing else. Raises Refused likewise."""
     return _refusing(lambda: _to_jpeg(_decode(path, max_pixels, read_metadata=False).rgb, _PREVIEW_QUALITY))
+
+
+def render_size(path: Path, *, max_pixels: int, long_edge_px: int) -> bytes:
+    """A JPEG without metadata whose long edge is that long, or the original's where that is shorter. Raises Refused."""
+    return _refusing(
+        lambda: _to_jpeg(
+            _decode(path, max_pixels, read_metadata=False, long_edge_px=long_edge_px).rgb, _PREVIEW_QUALITY
+        )
+    )
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -132,7 +112,7 @@ def _render(path: Path, max_pixels: int) -> Rendered:
     )
 
 
-def _decode(path: Path, max_pixels: int, *, read_metadata: bool) -> _Decoded:
+def _decode(path: Path, max_pixels: int, *, read_metadata: bool, long_edge_px: int = PREVIEW_LONG_EDGE_PX) -> _Decoded:
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, below
     _check_not_empty(path)
     with _open(path) as image:
@@ -140,18 +120,18 @@ def _decode(path: Path, max_pixels: int, *, read_metadata: bool) -> _Decoded:
         _check_frames(image)
         name, (width, height) = image.format or "", _upright_size(image)
         told = metadata.read(image) if read_metadata else Metadata()
-        _scale_while_decoding(image)
+        _scale_while_decoding(image, long_edge_px)
         image.load()
         _check_sums(path, image.format)  # afterwards, since it calls a file damaged that ends early
         ImageOps.exif_transpose(image, in_place=True)
         upright = _resamplable(image)
-        upright.thumbnail((PREVIEW_LONG_EDGE_PX, PREVIEW_LONG_EDGE_PX), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        upright.thumbnail((long_edge_px, long_edge_px), Image.Resampling.BICUBIC, reducing_gap=3.0)
         return _Decoded(name, width, height, told, _to_rgb(upright))
 
 
 def _check_not_empty(path: Path) -> None:
     if path.stat().st_size == 0:
-        raise Refused(Code.EMPTY, "The file is empty.")
+        raise Refused(Code.EMPTY, _("The file is empty."))
 
 
 @cache
@@ -171,16 +151,16 @@ def _open(path: Path) -> ImageFile.ImageFile:
     return Image.open(path, formats=_OPENED)
 
 
-def _scale_while_decoding(image: ImageFile.ImageFile) -> None:
+def _scale_while_decoding(image: ImageFile.ImageFile, long_edge_px: int) -> None:
     if image.format == "JPEG2000" and image.width * image.height > _MOST_JPEG_2000_PIXELS:
         image.reduce = 1  # type: ignore[assignment, method-assign]  # how often to halve it; in other formats a method
     else:
-        image.draft(None, _preview_size(image.size))  # a JPEG's data is still read to its end
+        image.draft(None, _within(image.size, long_edge_px))  # a JPEG's data is still read to its end
 
 
-def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
-    longest = max(*size, PREVIEW_LONG_EDGE_PX)
-    width, height = (side * PREVIEW_LONG_EDGE_PX // longest for side in size)
+def _within(size: tuple[int, int], long_edge_px: int) -> tuple[int, int]:
+    longest = max(*size, long_edge_px)
+    width, height = (side * long_edge_px // longest for side in size)
     return max(width, 1), max(height, 1)
 
 
@@ -206,7 +186,8 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Refused(
             Code.TOO_MANY_PIXELS,
-            f"The picture has {width} x {height} pixels; at most {max_pixels >> 20} megapixels are taken.",
+            _("The picture has %(width)s x %(height)s pixels; at most %(most)s megapixels are taken."),
+            {"width": width, "height": height, "most": max_pixels >> 20},
         )
 
 
@@ -215,8 +196,16 @@ def _check_frames(image: ImageFile.ImageFile) -> None:
     if frames * image.width * image.height > MAX_FRAMES_PIXELS:
         raise Refused(
             Code.TOO_MANY_FRAMES,
-            f"The file has {frames} frames or pages of {image.width} x {image.height} pixels; at most "
-            f"{MAX_FRAMES_PIXELS // 1_000_000} megapixels are taken in all.",
+            _(
+                "The file has %(frames)s frames or pages of %(width)s x %(height)s pixels; at most %(most)s megapixels "
+                "are taken in all."
+            ),
+            {
+                "frames": frames,
+                "width": image.width,
+                "height": image.height,
+                "most": MAX_FRAMES_PIXELS // 1_000_000,
+            },
         )
 
 
@@ -300,11 +289,15 @@ def _refusing(work: Callable[[], T]) -> T:
         except Refused:
             raise
         except UnidentifiedImageError:
-            raise Refused(Code.UNSUPPORTED_TYPE, f"This is no picture we can read: {ACCEPTED}.") from None
+            raise Refused(
+                Code.UNSUPPORTED_TYPE,
+                _("This is no picture we can read: %(accepted)s."),
+                {"accepted": gettext_lazy(ACCEPTED)},
+            ) from None
         except Image.DecompressionBombError:
-            raise Refused(Code.TOO_MANY_PIXELS, "The picture has too many pixels.") from None
+            raise Refused(Code.TOO_MANY_PIXELS, _("The picture has too many pixels.")) from None
         except MemoryError:
-            raise Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.") from None
+            raise Refused(Code.DECODE_MEMORY, _("Decoding the picture takes too much memory.")) from None
         except Exception as error:
             raise _unreadable(error) from None
 
@@ -312,5 +305,7 @@ def _refusing(work: Callable[[], T]) -> T:
 def _unreadable(error: Exception) -> Refused:
     """Decoders throw anything: ValueError, TypeError, SyntaxError, struct.error and more were measured."""
     if "truncated" in str(error):
-        return Refused(Code.TRUNCATED, "The file ends too early; it may have been cut off on its way. Send it again.")
-    return Refused(Code.CORRUPT, "The file is damaged and cannot be decoded.")
+        return Refused(
+            Code.TRUNCATED, _("The file ends too early; it may have been cut off on its way. Send it again.")
+        )
+    return Refused(Code.CORRUPT, _("The file is damaged and cannot be decoded."))

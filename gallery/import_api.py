@@ -6,6 +6,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -15,14 +17,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from gallery.api import NewestFirst, TagNames
+from gallery.api import NewestFirst, Reason, TagNames
 from gallery.archive_upload import ArchiveUploadHandler
 from gallery.errors import Code, Refused
+from gallery.import_models import Import, Refusal
 from gallery.ingest import background
 from gallery.ingest.archive import check_archive
 from gallery.ingest.folder import folder_below
 from gallery.ingest.urls import MOST_URLS, faults, listed
-from gallery.models import Collection, Import, Refusal
+from gallery.models import Collection
 from gallery.tasks import queue_import
 from gallery.uploads import Details
 
@@ -35,6 +38,7 @@ class ImportUrls(serializers.Serializer[Import]):
 class ImportSerializer(serializers.ModelSerializer[Import]):
     done = serializers.IntegerField(read_only=True, help_text="Stored, there already, or refused.")
     ends = serializers.DateTimeField(read_only=True, allow_null=True, help_text="When it may be done, so far as known.")
+    error = Reason(read_only=True, help_text="Why it failed as a whole.")
     urls = serializers.SerializerMethodField()
 
     class Meta:
@@ -66,18 +70,22 @@ class BeginSerializer(serializers.Serializer[Import]):
     def validate_urls(self, given: list[str]) -> list[str]:
         urls = listed(given)
         if not 1 <= len(urls) <= MOST_URLS:
-            raise serializers.ValidationError(f"Give one URL or more; at most {MOST_URLS:,}.")
+            raise serializers.ValidationError(
+                gettext("Give one URL or more; at most %(most)s.") % {"most": f"{MOST_URLS:,}"}
+            )
         if found := list(faults(given)):
             raise serializers.ValidationError(found)
         return urls
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs.keys() & {"file", "urls", "folder"}) != 1:
-            raise serializers.ValidationError("Give one of `file`, `urls` and `folder`.")
+            raise serializers.ValidationError(gettext("Give one of `file`, `urls` and `folder`."))
         return attrs
 
 
 class RefusalSerializer(serializers.ModelSerializer[Refusal]):
+    detail = Reason(read_only=True)
+
     class Meta:
         model = Refusal
         fields = ["position", "source", "code", "detail", "may_pass"]
@@ -120,6 +128,20 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         queue_import(begun)
         return Response(self.get_serializer(begun).data, status=201)
 
+    @extend_schema(summary="Pause an import", request=None, responses=ImportSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        background.pause(self.get_object())
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(summary="Go on with a paused import", request=None, responses=ImportSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        row = self.get_object()
+        if background.resume(row):
+            queue_import(row)
+        return Response(self.get_serializer(self.get_object()).data)
+
     @extend_schema(summary="End an import; what is stored stays", request=None, responses=ImportSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
@@ -133,7 +155,7 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def retry(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         if not background.retry(row):
-            raise Refused(Code.INVALID, "There is nothing to try again, or it is too long ago.")
+            raise Refused(Code.INVALID, _("There is nothing to try again, or it is too long ago."))
         queue_import(row)
         return Response(self.get_serializer(self.get_object()).data)
 

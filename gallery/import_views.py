@@ -1,14 +1,18 @@
 """Pages of imports: begin one, and see how it goes."""
 
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import RequestDataTooBig
 from django.core.paginator import Paginator
+from django.db.models import Count
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.timezone import localdate
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
@@ -16,10 +20,10 @@ from django_htmx.http import HttpResponseClientRedirect
 from gallery.archive_upload import ArchiveUploadHandler
 from gallery.errors import Code, Refused
 from gallery.forms import ImportForm
+from gallery.import_models import Import
 from gallery.ingest import background
 from gallery.ingest.folder import folders_offered
 from gallery.ingest.urls import MOST_URLS
-from gallery.models import Import
 from gallery.tasks import queue_import
 from gallery.web import MemberRequest, for_members, is_fragment, names_offered, respond, status_of, takes_forms
 
@@ -35,7 +39,8 @@ def begin(request: MemberRequest) -> HttpResponseBase:
         return _begin(request)
     except RequestDataTooBig:  # what is no file: the script shows the sentence, and the form stays
         megabytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1_000_000
-        said = f"The addresses are too long together; at most {megabytes} MB are taken. Send fewer at once."
+        said = _("The addresses are too long together; at most %(megabytes)s MB are taken. Send fewer at once.")
+        said %= {"megabytes": megabytes}
         return HttpResponse(said, content_type="text/plain", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -84,11 +89,16 @@ def imports(request: MemberRequest) -> HttpResponse:
 @for_members
 def import_(request: MemberRequest, import_id: int) -> HttpResponse:
     row = _get_import(request, import_id)
-    refusals = row.refusals.filter(again=False)
+    refusals, reason = row.refusals.filter(again=False), request.GET.get("reason", "")
     context = {
         "import": row,
         "may_be_retried": background.may_be_retried(row),
-        "page": Paginator(refusals, _REFUSALS_A_PAGE).get_page(request.GET.get("page")),
+        "reasons": refusals.order_by().values("code").annotate(count=Count("pk")).order_by("-count", "code"),
+        "chosen": reason,
+        "pager_query": urlencode({"reason": reason}) if reason else "",
+        "page": Paginator(refusals.filter(code=reason) if reason else refusals, _REFUSALS_A_PAGE).get_page(
+            request.GET.get("page")
+        ),
         "assets": _assets_query(row),
     }
     return respond(request, "gallery/import.html", "gallery/_import.html", context)
@@ -96,27 +106,73 @@ def import_(request: MemberRequest, import_id: int) -> HttpResponse:
 
 @require_POST
 @for_members
+def pause(request: MemberRequest, import_id: int) -> HttpResponse:
+    row = _get_import(request, import_id)
+    if background.pause(row):
+        messages.success(request, _("Paused. It goes on where it stopped when you resume it."))
+    return _back(request, row)
+
+
+@require_POST
+@for_members
+def resume(request: MemberRequest, import_id: int) -> HttpResponse:
+    row = _get_import(request, import_id)
+    if background.resume(row):
+        queue_import(row)
+    return _back(request, row)
+
+
+@require_POST
+@for_members
 def cancel(request: MemberRequest, import_id: int) -> HttpResponse:
     row = _get_import(request, import_id)
     if background.cancel(row):
-        messages.success(request, "Cancelled. What is stored already stays.")
-    return redirect(row)
+        messages.success(request, _("Cancelled. What is stored already stays."))
+    return _back(request, row)
 
 
 @require_POST
 @for_members
 def retry(request: MemberRequest, import_id: int) -> HttpResponse:
-    row = _get_import(request, import_id)
+    """All that may be taken now, or the one `refusal` that is named."""
+    row, refusal = _get_import(request, import_id), request.POST.get("refusal", "")
     try:
-        is_retried = background.retry(row)
+        is_retried = background.retry(row, int(refusal) if refusal.isdecimal() else None)
     except Refused as refused:
         messages.error(request, refused.detail)
-        return redirect(row)
+        return _back(request, row)
     if is_retried:
         queue_import(row)
-    elif not _get_import(request, import_id).is_under_way:  # as a second click finds it
-        messages.error(request, "There is nothing to try again, or it is too long ago. Begin a new import.")
+    elif not _get_import(request, import_id).is_open:  # as a second click finds it
+        messages.error(request, _("There is nothing to try again, or it is too long ago. Begin a new import."))
+    return _back(request, row)
+
+
+@require_POST
+@for_members
+def begin_sample(request: MemberRequest) -> HttpResponse:
+    """The gallery of drawn pictures, to try things with."""
+    try:
+        row = background.begin_sample(request.user)
+    except Refused as refused:
+        messages.error(request, refused.detail)
+        return redirect("gallery:gallery")
+    queue_import(row)
     return redirect(row)
+
+
+@require_POST
+@for_members
+def remove_sample(request: MemberRequest) -> HttpResponse:
+    count = background.remove_sample(request.user)
+    said = ngettext("%(count)d drawn picture is deleted.", "%(count)d drawn pictures are deleted.", count)
+    messages.success(request, said % {"count": count})
+    return redirect("gallery:gallery")
+
+
+def _back(request: MemberRequest, row: Import) -> HttpResponse:
+    """To the page that the button was on."""
+    return redirect("search:work") if request.POST.get("from") == "work" else redirect(row)
 
 
 def _get_import(request: MemberRequest, import_id: int) -> Import:

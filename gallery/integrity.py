@@ -1,7 +1,6 @@
 """Holds rows and files against each other: what is missing, what was altered, and files that belong to no row."""
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,16 +11,15 @@ from pathlib import Path
 from string import hexdigits
 from typing import cast
 
-from django.apps import apps
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db.models import FileField
 from django.utils import timezone
 
-from gallery import sandbox, unfinished
+from gallery import named_files, sandbox, unfinished
 from gallery.errors import Refused
 from gallery.images import Rendered
+from gallery.media import on_this_machine
 from gallery.models import Asset
 from gallery.outages import outage
 from gallery.storage import Listing
@@ -107,13 +105,8 @@ def _render_anew(asset: Asset, names: Iterable[str]) -> bool:
 
 
 def _render(asset: Asset) -> Rendered:
-    with (
-        tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy,  # a storage need not keep files on this machine
-        default_storage.open(asset.original.name or "") as original,
-    ):
-        shutil.copyfileobj(original, copy)
-        copy.flush()
-        return sandbox.render_file(Path(copy.name))
+    with on_this_machine(asset) as path:
+        return sandbox.render_file(path)
 
 
 def orphans() -> Iterator[str]:
@@ -122,21 +115,8 @@ def orphans() -> Iterator[str]:
     # a sixteenth at once, so that the names of a million assets are not in memory together
     for prefix in (f"{folder}/{letter}" for folder in _FOLDERS for letter in hexdigits.lower()[:16]):
         names = list(files.names(prefix))
-        known = _referenced(startswith=prefix)
+        known = named_files.names(startswith=prefix)
         yield from (name for name in names if name not in known and _is_older(name, _ORPHAN_AGE))
-
-
-def _referenced(**lookup: str) -> set[str]:
-    """Names of files, by any model of any app; such a file is not ours to judge."""
-    fields = [field for model in apps.get_models() for field in model._meta.get_fields()]  # noqa: SLF001 (public, so named)
-    return {name for field in fields if isinstance(field, FileField) for name in _values(field, **lookup)}
-
-
-def _values(field: FileField, **lookup: str) -> Iterable[str]:
-    rows = field.model._base_manager.filter(  # noqa: SLF001 (public, so named)
-        **{f"{field.name}__{how}": value for how, value in lookup.items()}
-    )
-    return rows.values_list(field.name, flat=True).iterator()
 
 
 def _is_older(name: str, age: timedelta) -> bool:
@@ -148,7 +128,7 @@ def _is_older(name: str, age: timedelta) -> bool:
 
 def remove_orphan(name: str) -> bool:
     """Whether it was one: it is asked once more, by itself, before what cannot be undone."""
-    if _referenced(exact=name):
+    if named_files.names(exact=name):
         return False
     default_storage.delete(name)
     return True

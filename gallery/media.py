@@ -1,5 +1,10 @@
 """Sends stored files: by Django, by the proxy in front where one serves media, or by the bucket they lie in."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -8,8 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
 
-from gallery.images import CONTENT_TYPES
+from gallery import sandbox
+from gallery.formats import CONTENT_TYPES
 from gallery.models import Asset, Viewer, may_download_originals
 
 #: Seconds. What is under an asset's address never changes; it is for this reader's cache alone.
@@ -24,7 +31,7 @@ _RENDITION_LINK_S = 600
 def send_original(asset: Asset, user: Viewer) -> HttpResponseBase:
     """Raises PermissionDenied."""
     if not may_download_originals(user):
-        raise PermissionDenied("Sign in to download originals.")
+        raise PermissionDenied(_("Sign in to download originals."))
     content_type = CONTENT_TYPES.get(asset.format, "application/octet-stream")
     disposition = content_disposition_header(as_attachment=True, filename=asset.filename) or ""
     if settings.S3_BUCKET:
@@ -36,6 +43,32 @@ def send_original(asset: Asset, user: Viewer) -> HttpResponseBase:
     response["Content-Disposition"] = disposition
     response["Cache-Control"] = "private, no-cache"  # who may have it is asked each time
     return response
+
+
+def send_size(asset: Asset, user: Viewer, long_edge_px: int) -> HttpResponseBase:
+    """The original as a JPEG of that size, made now. Raises PermissionDenied, Refused."""
+    if not may_download_originals(user):
+        raise PermissionDenied(_("Sign in to download originals."))
+    try:
+        with on_this_machine(asset) as path:
+            rendered = sandbox.render_file_size(path, long_edge_px)
+    except FileNotFoundError:
+        raise Http404("The file is missing from the storage.") from None
+    response = HttpResponse(rendered, content_type="image/jpeg")
+    name = f"{PurePath(asset.filename).stem} {long_edge_px} px.jpg"
+    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
+    response["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@contextmanager
+def on_this_machine(asset: Asset) -> Iterator[Path]:
+    """A copy of the original: a storage need not keep files here. Raises FileNotFoundError."""
+    with tempfile.NamedTemporaryFile(dir=settings.SPOOL_DIR) as copy:
+        with asset.original.open("rb") as original:
+            shutil.copyfileobj(original, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 def send_rendition(rendition: FieldFile) -> HttpResponseBase:

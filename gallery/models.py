@@ -1,28 +1,29 @@
 """What an asset is, and how assets are grouped."""
 
-import json
 import mimetypes
 import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MinLengthValidator
 from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
-from django.db.models.functions import Coalesce, Lower, Now, Sign
+from django.db.models.functions import Cast, Coalesce, Lower, Now, Sign
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from gallery.images import SUFFIXES, SUFFIXES_OF
+from gallery import import_models  # noqa: F401 (the app's models that stand apart)
+from gallery.formats import SUFFIXES, SUFFIXES_OF
 from gallery.metadata import MOST_KEYWORD, MOST_NAME
 
 Viewer = AbstractBaseUser | AnonymousUser
@@ -33,10 +34,35 @@ _SEPARATORS = re.compile(r"[^\w]+|_+")
 _MOST_NAMED = 5_000
 
 
+class CollectionQuerySet(models.QuerySet["Collection"]):
+    def with_cover(self, user: Viewer) -> models.QuerySet[Any]:
+        """With the id of the asset to show for it as `shown_cover`: the chosen one while it is there, or the newest."""
+        own = Asset.objects.visible_to(user).filter(collection=models.OuterRef("pk")).order_by("-pk").values("pk")[:1]
+        chosen = Asset.objects.visible_to(user).filter(collection=models.OuterRef("pk"), pk=models.OuterRef("cover"))
+        return self.annotate(shown_cover=Coalesce(models.Subquery(chosen.values("pk")), models.Subquery(own)))
+
+    def sizes(self, user: Viewer) -> dict[int | None, "Size"]:
+        """How much they hold, by id; without those that hold nothing."""
+        held = Asset.objects.visible_to(user).filter(collection__in=self.order_by().values("pk")).order_by()
+        counted = held.values_list("collection").annotate(models.Count("pk"), models.Sum("size_bytes"))
+        return {collection_id: Size(assets, size_bytes) for collection_id, assets, size_bytes in counted}
+
+
+class Size(NamedTuple):
+    assets: int = 0
+    size_bytes: int = 0
+
+
 class Collection(models.Model):
     name = models.CharField(max_length=200)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="collections")
+    notes = models.TextField(max_length=5_000, blank=True)
+    cover = models.ForeignKey(
+        "Asset", models.SET_NULL, related_name="+", null=True, blank=True, help_text="Without one, the newest."
+    )
     created = models.DateTimeField(auto_now_add=True)
+
+    objects = CollectionQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -44,6 +70,9 @@ class Collection(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("gallery:collection", args=[self.pk])
 
     def may_be_edited_by(self, user: Viewer) -> bool:
         return owns_or_manages(user, self.owner_id)
@@ -62,6 +91,22 @@ class TagQuerySet(models.QuerySet["Tag"]):
         self.bulk_create([Tag(name=name) for name in names], ignore_conflicts=True)
         # lowered by the database, here and below, as its constraint is: it and Python disagree on some letters
         return list(self.alias(key=Lower("name")).filter(key__in=[Lower(models.Value(name)) for name in names]))
+
+    def offered(self, text: str) -> Self:
+        """Those in use whose name holds the text: first those that begin with it, the most used first."""
+        begins = models.Case(models.When(name__istartswith=text, then=0), default=1)
+        # all at once: looked up tag by tag, what holds an "e" took four times as long
+        uses = models.Count("assets", filter=models.Q(assets__trashed=None))
+        found = self.filter(name__icontains=text).annotate(uses=uses, begins=begins).filter(uses__gt=0)
+        return found.order_by("begins", "-uses", Lower("name"))
+
+    def changeable_by(self, user: Viewer) -> Self:
+        """All for staff; for members those on their own assets alone: what others use is not theirs to rename."""
+        if not user.is_authenticated:
+            return self.none()
+        uses = Asset.tags.through.objects.filter(tag=models.OuterRef("pk"))
+        of_others = models.Exists(uses.exclude(asset__owner=user.pk))
+        return self if getattr(user, "is_staff", False) else self.exclude(of_others)
 
     def keep_with(self, assets: Sequence["Asset"]) -> None:
         """Fetch the `tag_list` of each; prefetch_related("tags") takes two milliseconds for ten assets."""
@@ -99,6 +144,12 @@ def _in_one_query(
     return found
 
 
+def uses_of_tags() -> models.QuerySet[Any]:
+    """Each tag on each asset that is kept."""
+    uses: models.QuerySet[Any] = Asset.tags.through.objects.filter(asset__trashed=None)
+    return uses
+
+
 class Tag(models.Model):
     name = models.CharField(max_length=100)
 
@@ -113,15 +164,42 @@ class Tag(models.Model):
 
 
 class AssetQuerySet(models.QuerySet["Asset"]):
-    def visible_to(self, user: Viewer) -> Self:
+    def readable_by(self, user: Viewer) -> Self:
+        """What lies in the trash included: for what never reaches a page, or says that it is there."""
         return self if user.is_authenticated or settings.PUBLIC_READ else self.none()
+
+    def visible_to(self, user: Viewer) -> Self:
+        return self.readable_by(user).kept()
+
+    def shown_to(self, user: Viewer) -> Self:
+        """What is visible, and of the trash what the user can restore."""
+        return self.readable_by(user).filter(models.Q(trashed=None) | _in_trash_of(user))
+
+    def editable_by(self, user: Viewer) -> Self:
+        return self.filter(_owned_or_managed_by(user))
+
+    def kept(self) -> Self:
+        return self.filter(trashed=None)
+
+    def among(self, asset_ids: Iterable[int]) -> Self:
+        """Those of some ids, of which there may be very many."""
+        return self.filter(is_among(asset_ids))
+
+    def in_trash_of(self, user: Viewer) -> Self:
+        """Their own; for staff everyone's."""
+        return self.filter(_in_trash_of(user))
+
+    def doomed(self) -> Self:
+        """To be deleted for good now: its time in the trash is up, or someone emptied the trash."""
+        return self.filter(trashed__isnull=False, delete_after__lte=Now())
 
     def for_display(self) -> Self:
         """With all that a page or the API shows of an asset, in a fixed number of queries."""
         return self.select_related("owner", "collection").prefetch_related("tags")
 
     def counts_by_status(self) -> dict[str, int]:
-        counted = dict(self.order_by().values_list("status").annotate(models.Count("pk")))
+        """Of what is kept."""
+        counted = dict(self.kept().order_by().values_list("status").annotate(models.Count("pk")))
         return {status: counted.get(status, 0) for status in Asset.Status.values}
 
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -152,8 +230,11 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         return self.filter(~_has_tag(Tag.objects.ids_named(names).values()))
 
     def oriented(self, orientation: "Asset.Orientation") -> Self:
-        signs = {Asset.Orientation.PORTRAIT: -1, Asset.Orientation.SQUARE: 0, Asset.Orientation.LANDSCAPE: 1}
-        return self.alias(wider=_WIDER).filter(wider=signs[orientation])
+        return self.alias(wider=WIDER).filter(wider=Asset.SIGNS[orientation])
+
+    def arranged(self) -> Self:
+        """Of one collection, in the order that people gave it: by `place`, and newest first where they gave none."""
+        return self.annotate(place=_PLACE).order_by("place", "-pk")
 
     def matching(self, text: str) -> Self:
         """Assets whose title, file name or tags hold every word of `text`, or words that begin so."""
@@ -163,9 +244,30 @@ class AssetQuerySet(models.QuerySet["Asset"]):
         return self.filter(*_holding(words))
 
 
+def _owned_or_managed_by(user: Viewer) -> models.Q:
+    """As `owns_or_manages`, of rows."""
+    return models.Q() if getattr(user, "is_staff", False) else models.Q(owner=user.pk)
+
+
+def _in_trash_of(user: Viewer) -> models.Q:
+    return models.Q(trashed__isnull=False, delete_after__gt=Now()) & _owned_or_managed_by(user)
+
+
 #: 1 where the width is the larger, -1 where the height is. In an index, Postgres counts how often each occurs; of
 #: `width > height` it would guess a third of all assets, of `width = height` a two-hundredth.
-_WIDER = Sign(models.F("width") - models.F("height"))
+WIDER = Sign(models.F("width") - models.F("height"))
+#: What assets are put in order by, beside fields.
+TAKEN_OR_STORED = Coalesce("taken", "created")
+TITLE_LOWERED = Lower("title")
+PIXELS = Cast("width", models.BigIntegerField()) * Cast("height", models.BigIntegerField())
+
+
+#: Within its collection. Who was given none there stands by its age, newest first, however it came and left.
+_PLACE = models.Case(
+    models.When(placed_in=models.F("collection"), then=models.F("given_place")),
+    default=models.Value(-1.0) * Cast("id", models.FloatField()),
+    output_field=models.FloatField(),
+)
 
 
 def _has_tag(tag_ids: Iterable[int]) -> models.Exists:
@@ -186,17 +288,17 @@ def _holding(words: list[str]) -> Iterator[models.Q]:
         if word not in tagged:
             yield in_text
         elif len(tagged[word]) <= _MOST_NAMED:
-            yield in_text | models.Q(_is_among(tagged[word]))
+            yield in_text | models.Q(is_among(tagged[word]))
         else:
             texts = Asset.objects.filter(in_text).values("pk")
             yield models.Q(pk__in=texts.union(uses[word].values("asset_id")))
 
 
-def _is_among(ids: list[int]) -> models.Func:
+def is_among(ids: Iterable[int], column: str = "pk") -> models.Func:
     """As an array, which Postgres reads several times as fast as the numbers that `pk__in` lists."""
-    array = models.Value(ids, output_field=ArrayField(models.BigIntegerField()))
+    array = models.Value(list(ids), output_field=ArrayField(models.BigIntegerField()))
     joined = {"template": "%(expressions)s)", "arg_joiner": " = ANY("}
-    return models.Func(models.F("pk"), array, output_field=models.BooleanField(), **joined)
+    return models.Func(models.F(column), array, output_field=models.BooleanField(), **joined)
 
 
 def owns_or_manages(user: Viewer, owner_id: int | None) -> bool:
@@ -234,21 +336,28 @@ def _spaced(field: str) -> models.Func:
 
 class Asset(models.Model):
     class Status(models.TextChoices):
-        PENDING = "pending", "Pending"
-        READY = "ready", "Ready"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Pending")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Failed")
 
     class Orientation(models.TextChoices):
-        LANDSCAPE = "landscape", "Landscape"
-        PORTRAIT = "portrait", "Portrait"
-        SQUARE = "square", "Square"
+        LANDSCAPE = "landscape", _("Landscape")
+        PORTRAIT = "portrait", _("Portrait")
+        SQUARE = "square", _("Square")
+
+    #: What WIDER is for each.
+    SIGNS = {Orientation.PORTRAIT: -1, Orientation.SQUARE: 0, Orientation.LANDSCAPE: 1}
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="assets")
     collection = models.ForeignKey(Collection, models.SET_NULL, related_name="assets", null=True, blank=True)
+    placed_in = models.BigIntegerField(
+        null=True, editable=False, help_text="The collection in which it has the place below; in another it has none."
+    )
+    given_place = models.FloatField(null=True, editable=False, help_text="Less is earlier. gallery.arranging gives it.")
     tags = models.ManyToManyField(Tag, related_name="assets", blank=True)
     title = models.CharField(max_length=300)
     filename = models.CharField("file name", max_length=255, help_text="As uploaded.")
-    created = models.DateTimeField(auto_now_add=True, db_index=True)
+    created = models.DateTimeField(auto_now_add=True)
 
     original = models.FileField(upload_to=original_name, max_length=200)
     preview = models.FileField(upload_to=rendition_name, max_length=200)
@@ -274,6 +383,12 @@ class Asset(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     error = models.TextField(blank=True, help_text="Why it cannot be searched.")
 
+    trashed = models.DateTimeField("in the trash since", null=True, editable=False)
+    trashed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", null=True, editable=False
+    )
+    delete_after = models.DateTimeField("deleted for good after", null=True, editable=False)
+
     words = models.GeneratedField(
         expression=SearchVector(_spaced("title"), _spaced("filename"), config="simple"),
         output_field=SearchVectorField(),
@@ -283,14 +398,28 @@ class Asset(models.Model):
     objects = AssetQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["sha256"], name="asset_sha256_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["sha256"], name="asset_sha256_unique"),
+            models.CheckConstraint(
+                condition=models.Q(trashed=None, delete_after=None)
+                | models.Q(trashed__isnull=False, delete_after__isnull=False),
+                name="asset_trashed_until",
+            ),
+        ]
         indexes = [
             GinIndex(fields=["words"], name="asset_words"),
-            models.Index(fields=["status", "-id"], name="asset_status_newest"),
-            models.Index(fields=["collection", "-id"], name="asset_collection_newest"),
+            # with `trashed`, so that counting what is kept reads no rows
+            models.Index(fields=["status", "-id"], include=["trashed"], name="asset_status_newest"),
+            models.Index(fields=["collection", "-id"], include=["trashed"], name="asset_collection_newest"),
+            models.Index(fields=["-trashed", "-id"], condition=models.Q(trashed__isnull=False), name="asset_trash"),
+            models.Index(models.F("collection"), _PLACE, name="asset_place"),
             models.Index(fields=["width", "height", "id"], name="asset_dimensions"),  # ids are read from it alone
-            models.Index(_WIDER, name="asset_orientation"),
-            models.Index(fields=["size_bytes"], name="asset_size_bytes"),
+            models.Index(WIDER, name="asset_orientation"),
+            models.Index(fields=["created", "id"], name="asset_by_created"),
+            models.Index(TAKEN_OR_STORED, "id", name="asset_by_taken"),
+            models.Index(TITLE_LOWERED, "id", name="asset_by_title"),
+            models.Index(fields=["size_bytes", "id"], name="asset_by_size"),
+            models.Index(PIXELS, "id", name="asset_by_pixels"),
         ]
 
     def __str__(self) -> str:
@@ -308,10 +437,18 @@ class Asset(models.Model):
         is_known = suffix in SUFFIXES or suffix in mimetypes.types_map  # what else follows a dot is no claim
         if not is_known or suffix in SUFFIXES_OF.get(self.format, ()):
             return ""
-        return f"The file is named {suffix}, but its content is {self.format}."
+        told = gettext("The file is named %(suffix)s, but its content is %(format)s.")
+        return told % {"suffix": suffix, "format": self.format}
 
     def get_absolute_url(self) -> str:
         return reverse("gallery:asset", args=[self.pk])
+
+    #: Long edges of the JPEGs that are made of an original for a download.
+    SIZES_PX = (2000, 1000, 500)
+
+    @property
+    def smaller_sizes_px(self) -> list[int]:
+        return [size for size in self.SIZES_PX if size < max(self.width, self.height)]
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:  # noqa: FBT001, FBT002
         """As AssetQuerySet has it."""
@@ -331,145 +468,49 @@ class Asset(models.Model):
         return self.latitude, self.longitude
 
 
-#: How long an import is its worker's alone. Every outcome renews it, and the slowest takes half of it.
-_LEASE = timedelta(minutes=2)
-
-
-class ImportQuerySet(models.QuerySet["Import"]):
-    def visible_to(self, user: Viewer) -> Self:
-        if not user.is_authenticated:
-            return self.none()
-        return self if getattr(user, "is_staff", False) else self.filter(owner=user.pk)
-
-    def for_display(self) -> Self:
-        return self.select_related("owner", "collection").defer("sources")
-
-    def under_way(self) -> Self:
-        return self.filter(state__in=Import.UNDER_WAY)
-
-    def idle(self) -> Self:
-        """Under way, and no worker's."""
-        free = models.Q(leased_until=None) | models.Q(leased_until__lt=Now())
-        return self.under_way().filter(free)
-
-    def claim(self, import_id: int, turn: int) -> bool:
-        """Whether the turn was this worker's to take. Each is taken once, however often it was queued."""
-        claimed = self.idle().filter(pk=import_id, turn=turn)
-        return bool(
-            claimed.update(
-                turn=turn + 1,
-                attempts=models.F("attempts") + 1,
-                leased_until=Now() + _LEASE,
-                state=Import.State.RUNNING,
-                started=Coalesce("started", Now()),
-            )
-        )
-
-
-class Import(models.Model):
-    """Very many pictures that come in by themselves. gallery.ingest.background does it."""
+class Change(models.Model):
+    """What someone did to an asset. `gallery.history` writes them; that it was uploaded, its own row tells."""
 
     class Kind(models.TextChoices):
-        ZIP = "zip", "ZIP file"
-        URLS = "urls", "URLs"
-        FOLDER = "folder", "Folder"
+        TITLE = "title", _("Title")
+        TAGS = "tags", _("Tags")
+        COLLECTION = "collection", _("Collection")
+        TRASHED = "trashed", _("Moved to the trash")
+        RESTORED = "restored", _("Restored")
+        PLACE = "place", _("Moved within its collection")
 
-    class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        CANCELLED = "cancelled", "Cancelled"
-        FAILED = "failed", "Failed"
-
-    UNDER_WAY = (State.WAITING, State.RUNNING)
-
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports")
+    asset = models.ForeignKey(Asset, models.CASCADE, related_name="changes", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", null=True)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    #: Shared by what was changed at one stroke, and undone at one.
+    act = models.UUIDField(db_index=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    name = models.CharField(max_length=300, help_text="A file's, a folder's, or the first URL.")
-    collection = models.ForeignKey(Collection, models.SET_NULL, related_name="+", null=True, blank=True)
-    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
-    sources = models.TextField(blank=True, help_text="URLs, or paths in a folder, as JSON: it holds any file name.")
-
-    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
-    error = models.TextField(blank=True, help_text="Why it failed as a whole.")
-    created = models.DateTimeField(auto_now_add=True)
-    started = models.DateTimeField(null=True, blank=True)
-    finished = models.DateTimeField(null=True, blank=True)
-
-    total = models.PositiveIntegerField(null=True, blank=True, help_text="Empty until they are counted.")
-    stored = models.PositiveIntegerField(default=0)
-    duplicates = models.PositiveIntegerField(default=0)
-    refused = models.PositiveIntegerField(default=0)
-    done_before = models.PositiveIntegerField(default=0, help_text="When it last started.")
-
-    position = models.PositiveIntegerField(default=0, help_text="All before it are done.")
-    done_ahead = ArrayField(models.PositiveIntegerField(), default=list, help_text="Done from the position on.")
-    turn = models.PositiveIntegerField(default=0, help_text="Counts the workers that took it.")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Turns in a row that brought nothing.")
-    leased_until = models.DateTimeField(null=True, blank=True)
-
-    objects = ImportQuerySet.as_manager()
+    #: A title; the names of tags, removed and added; a collection's {"id", "name"}; a place in one, {"collection",
+    #: "place"}. None where there was none.
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
 
     class Meta:
-        ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["owner", "-id"], name="import_owner_newest"),
-            models.Index(fields=["id"], name="import_under_way", condition=models.Q(state__in=["waiting", "running"])),
-        ]
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["asset", "-id"], name="change_of_asset")]
 
     def __str__(self) -> str:
-        return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("gallery:import", args=[self.pk])
-
-    @property
-    def source_list(self) -> list[str]:
-        listed: list[str] = json.loads(self.sources or "[]")
-        return listed
-
-    @property
-    def is_under_way(self) -> bool:
-        return self.state in self.UNDER_WAY
-
-    @property
-    def done(self) -> int:
-        return self.stored + self.duplicates + self.refused
-
-    @property
-    def per_second(self) -> float | None:
-        """Since it last started; None before that can be told."""
-        if not self.started or self.done <= self.done_before:
-            return None
-        took = (self.finished or timezone.now()) - self.started
-        return (self.done - self.done_before) / max(took.total_seconds(), 1e-3)
-
-    @property
-    def ends(self) -> datetime | None:
-        """When it may be done; None before that can be told."""
-        rate = self.per_second
-        if not self.is_under_way or self.total is None or not rate:
-            return None
-        return timezone.now() + timedelta(seconds=(self.total - self.done) / rate)
-
-    def renew_lease(self) -> None:
-        self.leased_until = Now() + _LEASE
+        return f"{self.asset}: {self.get_kind_display()}"
 
 
-class Refusal(models.Model):
-    """One source of an import that was not taken."""
+class TagChange(models.Model):
+    """What someone did to a tag: what it takes to undo that, beside the changes of its assets by the same act."""
 
-    run = models.ForeignKey(Import, models.CASCADE, related_name="refusals")
-    position = models.PositiveIntegerField()
-    source = models.TextField()
-    code = models.CharField(max_length=30)
-    detail = models.TextField()
-    may_pass = models.BooleanField(default=False, help_text="It was no fault of its own.")
-    again = models.BooleanField(default=False, help_text="It is to be tried again.")
-
-    class Meta:
-        ordering = ["position"]
-        constraints = [models.UniqueConstraint(fields=["run", "position"], name="refusal_once")]
+    act = models.UUIDField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", null=True)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    tag_id = models.BigIntegerField()  # it may be there no more
+    before = models.CharField(max_length=100)
+    #: Its new name, or that of the tag it was merged into.
+    after = models.CharField(max_length=100, blank=True)
+    #: What named it beside assets: rules of searches, say. As Django's serializers tell of rows.
+    named_by = models.JSONField(default=list, encoder=DjangoJSONEncoder)
+    is_undone = models.BooleanField(default=False)
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.detail}"
+        return f"{self.before}: {self.after}"

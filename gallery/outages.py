@@ -5,6 +5,7 @@ import logging
 
 from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
+from django.utils.translation import gettext_noop as _
 from psycopg.errors import DiskFull
 
 from gallery.errors import Code, Refused
@@ -20,10 +21,10 @@ def outage(error: BaseException | None) -> Refused | None:
     if isinstance(error, StorageUnavailable):
         refused: Refused = error
     elif _is_full(error):
-        refused = Refused(Code.STORAGE_FULL, "The disk is full. Delete something, or ask the administrator.")
+        refused = Refused(Code.STORAGE_FULL, _("The disk is full. Delete something, or ask the administrator."))
     elif isinstance(error, (OperationalError, InterfaceError)):
         refused = Refused(
-            Code.UNAVAILABLE, "The database does not answer. Nothing stored is lost. Try again in a moment."
+            Code.UNAVAILABLE, _("The database does not answer. Nothing stored is lost. Try again in a moment.")
         )
     else:
         return None

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from pebble import ProcessExpired, ProcessPool
 
 from gallery.errors import Code, Refused
-from gallery.images import Rendered, load_decoders, read_size, render, render_preview
+from gallery.images import Rendered, load_decoders, read_size, render, render_preview, render_size
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -37,6 +39,11 @@ def render_file(path: Path) -> Rendered:
 def render_file_preview(path: Path) -> bytes:
     """`images.render_preview` in a child process. Raises Refused."""
     return _in_child(partial(render_preview, path, max_pixels=settings.MAX_PIXELS))
+
+
+def render_file_size(path: Path, long_edge_px: int) -> bytes:
+    """`images.render_size` in a child process. Raises Refused."""
+    return _in_child(partial(render_size, path, max_pixels=settings.MAX_PIXELS, long_edge_px=long_edge_px))
 
 
 def read_file_size(path: Path) -> tuple[int, int]:
@@ -77,11 +84,11 @@ def _in_time(work: Callable[[], T], cpu_s: int) -> T:
 
 
 def _too_long() -> Refused:
-    return Refused(Code.DECODE_TIMEOUT, "Decoding the picture takes too long.")
+    return Refused(Code.DECODE_TIMEOUT, _("Decoding the picture takes too long."))
 
 
 def _too_much_memory() -> Refused:
-    return Refused(Code.DECODE_MEMORY, "Decoding the picture takes too much memory.")
+    return Refused(Code.DECODE_MEMORY, _("Decoding the picture takes too much memory."))
 
 
 def _processes() -> ProcessPool:
@@ -97,7 +104,14 @@ def _processes() -> ProcessPool:
                 initializer=_start_child,
                 initargs=(settings.DECODE_MEMORY_BYTES,),
             )
+            # before a process that multiprocessing began, as a worker of the queue, waits for its children to end
+            Finalize(None, _end, args=(_pool,), exitpriority=0)
         return _pool
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]  # pebble tells no types of it
+    pool.join()
 
 
 def _start_child(memory_bytes: int) -> None:

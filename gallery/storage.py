@@ -12,6 +12,7 @@ from typing import Protocol
 
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
+from django.utils.translation import gettext_noop
 
 from gallery.errors import Code, Refused
 
@@ -23,7 +24,9 @@ class StorageUnavailable(Refused, OSError):
     """The place where files lie does not answer, or not to us. Nothing was changed that a caller knows of."""
 
     def __init__(self) -> None:
-        super().__init__(Code.UNAVAILABLE, "The storage of files cannot be reached. Try again in a minute.")
+        super().__init__(
+            Code.UNAVAILABLE, gettext_noop("The storage of files cannot be reached. Try again in a minute.")
+        )
 
 
 class Listing(Protocol):

@@ -5,8 +5,9 @@ from functools import partial
 from django.db import transaction
 from django_q.tasks import async_task
 
+from gallery import trash
+from gallery.import_models import Import
 from gallery.ingest import background
-from gallery.models import Import
 
 
 def queue_import(row: Import) -> None:
@@ -26,3 +27,12 @@ def sweep_imports() -> None:
     for row in Import.objects.idle().defer("sources"):
         queue_import(row)
     background.forget_ended()
+
+
+def queue_sweep_of_trash() -> None:
+    transaction.on_commit(partial(async_task, "gallery.tasks.sweep_trash", cluster="bulk"), robust=True)
+
+
+def sweep_trash() -> None:
+    """Every minute, and when someone emptied it."""
+    trash.sweep()

@@ -8,10 +8,11 @@ from django.contrib.auth.models import User
 from django.core.files import File
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 
 from gallery.errors import Code, Refused
+from gallery.formats import ACCEPTED
 from gallery.forms import UploadForm
-from gallery.images import ACCEPTED
 from gallery.uploads import Details, Stored, store_upload
 from gallery.web import MemberRequest, for_members, names_offered, takes_forms, wants_json
 
@@ -29,7 +30,9 @@ class Outcome:
 @for_members
 def upload(request: MemberRequest) -> HttpResponse:
     """One file a request from a script, answered in JSON; all that a form holds, answered by a page."""
-    form = UploadForm(request.POST if request.method == "POST" else None)
+    # a collection's page names itself
+    initial = {"collection": request.GET.get("collection", "")}
+    form = UploadForm(request.POST if request.method == "POST" else None, initial=initial)
     files = request.FILES.getlist("file")
     outcomes: list[Outcome] = []
     if form.is_valid():
@@ -41,7 +44,7 @@ def upload(request: MemberRequest) -> HttpResponse:
         "form": form,
         "outcomes": outcomes,
         "nothing_chosen": form.is_bound and not files,
-        "accepted": ACCEPTED,
+        "accepted": gettext(ACCEPTED),
         "max_megabytes": settings.MAX_UPLOAD_BYTES // 1_000_000,
         **names_offered(),
     }

@@ -18,9 +18,11 @@ from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
-from gallery import sandbox
+from gallery import sandbox, trash
 from gallery.errors import Code, Refused
+from gallery.history import Act
 from gallery.images import Rendered
 from gallery.models import Asset, Collection, Tag
 from gallery.outages import outage
@@ -38,6 +40,8 @@ class Stored:
     asset: Asset
     #: The same bytes were there already; nothing was stored, and `asset` is what was there.
     duplicate: bool
+    #: What was there lay in the trash, and is back.
+    restored: bool = False
 
     @property
     def told(self) -> dict[str, object]:
@@ -48,6 +52,7 @@ class Stored:
             "status": self.asset.status,
             "url": self.asset.get_absolute_url(),
             "duplicate": self.duplicate,
+            "restored": self.restored,
         }
 
 
@@ -64,10 +69,10 @@ class Details:
 def store_upload(file: File[bytes], owner: User, details: Details | None = None, *, in_bulk: bool = False) -> Stored:
     """Store a picture with its renditions, or find that it is stored. Raises Refused, and then leaves nothing."""
     with storage_errors(), spooled(file) as (path, sha256):
-        existing = Asset.objects.visible_to(owner).filter(sha256=sha256).first()
+        existing = Asset.objects.readable_by(owner).filter(sha256=sha256).first()
         if existing:
             _put_back(existing, path)
-            return Stored(existing, duplicate=True)
+            return _found(existing, owner)
         rendered = sandbox.render_file(path)
         details = details or Details()
         asset = _unsaved(clean_filename(file.name or ""), details, rendered)
@@ -105,7 +110,8 @@ def sha256_of(file: File[bytes]) -> str:
 def too_large() -> Refused:
     return Refused(
         Code.TOO_LARGE,
-        f"The file is too large; at most {settings.MAX_UPLOAD_BYTES // 1_000_000} MB are taken.",
+        _("The file is too large; at most %(most)s MB are taken."),
+        {"most": settings.MAX_UPLOAD_BYTES // 1_000_000},
     )
 
 
@@ -146,6 +152,15 @@ def clean_filename(name: str) -> str:
     return printable[:200] or "untitled"
 
 
+def _found(existing: Asset, owner: User) -> Stored:
+    """Who sends what lies in the trash wants it back."""
+    if not existing.trashed:
+        return Stored(existing, duplicate=True)
+    trash.restore(Asset.objects.filter(pk=existing.pk), Act(owner))
+    existing.refresh_from_db()
+    return Stored(existing, duplicate=True, restored=True)
+
+
 def _put_back(existing: Asset, path: Path) -> None:
     """Where its original is gone or cut off, these are its bytes: who sends them again repairs it.
 
@@ -175,9 +190,9 @@ def _save(asset: Asset, path: Path, rendered: Rendered, tags: list[str], *, in_b
     except IntegrityError:
         existing = Asset.objects.filter(sha256=asset.sha256).first()
         if existing is not None:
-            return Stored(existing, duplicate=True)
+            return _found(existing, asset.owner)
         if asset.collection_id and not Collection.objects.filter(pk=asset.collection_id).exists():
-            raise Refused(Code.NOT_FOUND, "The collection was deleted meanwhile. Send the file again.") from None
+            raise Refused(Code.NOT_FOUND, _("The collection was deleted meanwhile. Send the file again.")) from None
         raise  # it was another constraint, or the other upload was deleted just now
     return Stored(asset, duplicate=False)
 

@@ -6,20 +6,24 @@ from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.messages.storage.base import Message
 from django.core.exceptions import PermissionDenied
 from django.db.models.functions import Lower
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, render, resolve_url
 from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Code
-from gallery.models import Asset, Collection, Tag
+from gallery.history import Act
+from gallery.models import Asset, Collection
 
 #: Names offered while typing; a browser's list of more is of no use.
 _MOST_NAMES_OFFERED = 500
@@ -82,6 +86,11 @@ def get_readable_asset(request: Request, asset_id: int) -> Asset:
     return get_object_or_404(Asset.objects.visible_to(request.user).for_display(), pk=asset_id)
 
 
+def get_shown_asset(request: Request, asset_id: int) -> Asset:
+    """One that is readable, or lies in the trash and is the user's to restore."""
+    return get_object_or_404(Asset.objects.shown_to(request.user).for_display(), pk=asset_id)
+
+
 def get_editable_asset(request: Request, asset_id: int) -> Asset:
     asset = get_readable_asset(request, asset_id)
     if not asset.may_be_edited_by(request.user):
@@ -97,11 +106,8 @@ def get_editable_collection(request: Request, collection_id: int) -> Collection:
 
 
 def names_offered() -> dict[str, Any]:
-    """Names that forms offer."""
-    return {
-        "collections": Collection.objects.order_by(Lower("name"))[:_MOST_NAMES_OFFERED],
-        "tags": Tag.objects.order_by(Lower("name"))[:_MOST_NAMES_OFFERED],
-    }
+    """Names that forms offer. Those of tags are asked for while one types."""
+    return {"collections": Collection.objects.order_by(Lower("name"))[:_MOST_NAMES_OFFERED]}
 
 
 def is_fragment(request: Request) -> bool:
@@ -115,6 +121,28 @@ def respond(
     response = render(request, fragment if is_fragment(request) else page, context, status=status)
     patch_vary_headers(response, ["HX-Request"])  # or the browser's cache would show one for the other
     return response
+
+
+#: Before the id of an act, in what a message carries beside its text.
+_UNDO = "undo-"
+
+
+def say_undoable(request: HttpRequest, text: str, act: Act) -> None:
+    """With a way to take it back, where anything was done."""
+    messages.success(request, text, extra_tags=f"{_UNDO}{act.id}" if act.changed else "")
+
+
+def act_of(message: Message) -> str:
+    """The id of what can be undone; empty where nothing can."""
+    tags = message.extra_tags or ""
+    return tags.removeprefix(_UNDO) if tags.startswith(_UNDO) else ""
+
+
+def where_from(request: HttpRequest, otherwise: str) -> str:
+    """The page of this site that a form was sent from, as it says."""
+    told = request.POST.get("next", "")
+    is_here = url_has_allowed_host_and_scheme(told, {request.get_host()}, require_https=request.is_secure())
+    return told if is_here else resolve_url(otherwise)
 
 
 def status_of(form: BaseForm) -> int:

@@ -11,6 +11,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 from django.core.cache import cache
+from django.utils.translation import gettext
 from numpy.typing import NDArray
 
 from search import stored, vectors
@@ -103,4 +104,5 @@ def in_words(share: float) -> str:
     """A share of random pairs that are further apart, for people: rounded down, so that it never says 100 %."""
     percent = 100 * Decimal(str(share))
     step = Decimal("0.01") if percent > Decimal("99.9") else Decimal("0.1")
-    return f"closer than {percent.quantize(step, ROUND_FLOOR).normalize():f} % of random pairs"
+    figure = f"{percent.quantize(step, ROUND_FLOOR).normalize():f}"
+    return gettext("closer than %(percent)s %% of random pairs") % {"percent": figure}

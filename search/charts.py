@@ -3,6 +3,7 @@
 import io
 import re
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 
 from search.models import IndexBuild, Measurement
@@ -59,6 +61,8 @@ _STYLE: Any = {  # as matplotlib names it
 }
 #: What is replaced: names that every chart would give to its parts, and what the page has a say in.
 _IN_A_PAGE = {r'<g id="[^"]*">': "<g>", r"font-family: [^;\"]*": "font-family: inherit", _INK: "currentColor"}
+#: The page's font has them, whatever its own lacks.
+warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
 #: matplotlib's style is that of the process, and several threads serve pages.
 _drawing = threading.Lock()
 #: Points labelled without writing over each other.
@@ -82,27 +86,29 @@ def recall_over_time(checks: Sequence[Measurement]) -> Chart:
     """Of one check or more, oldest first."""
 
     def draw(axes: "Axes") -> None:
-        _follow(axes, checks, "recall", color=_BLUE, marker="o", label="stored pictures")
-        _follow(axes, checks, "recall_recent", color=_GREEN, marker="s", label="recent queries")
-        _follow(axes, checks, "recall_filtered", color=_RED, marker="^", label="under filters")
+        _follow(axes, checks, "recall", color=_BLUE, marker="o", label=_("stored pictures"))
+        _follow(axes, checks, "recall_recent", color=_GREEN, marker="s", label=_("recent queries"))
+        _follow(axes, checks, "recall_filtered", color=_RED, marker="^", label=_("under filters"))
         _frame_time(axes, checks)
         _frame_recall(axes)
 
-    says = f"{_counted(checks)} Recall at the last: {checks[-1].recall:.3f}. Target: {settings.SEARCH_TARGET_RECALL}."
-    return _drawn("Recall over time", says, draw)
+    told = {"recall": f"{checks[-1].recall:.3f}", "target": settings.SEARCH_TARGET_RECALL}
+    says = _("Recall at the last: %(recall)s. Target: %(target)s.") % told
+    return _drawn(_("Recall over time"), f"{_counted(checks)} {says}", draw)
 
 
 def latency_over_time(checks: Sequence[Measurement]) -> Chart:
     """Of one check or more, oldest first; behind it, how many rows there were."""
 
     def draw(axes: "Axes") -> None:
-        _follow(axes, checks, "p50_ms", color=_BLUE, marker="o", label="p50, ms")
+        _follow(axes, checks, "p50_ms", color=_BLUE, marker="o", label=_("p50, ms"))
         axes.set_ylim(0, 1.15 * max(check.p50_ms for check in checks))
         _frame_time(axes, checks)
         _add_rows(axes, checks)
 
-    says = f"{_counted(checks)} p50 at the last: {checks[-1].p50_ms:.2f} ms, over {checks[-1].rows:,} rows."
-    return _drawn("Latency over time", says, draw)
+    told = {"p50": f"{checks[-1].p50_ms:.2f}", "rows": f"{checks[-1].rows:,}"}
+    says = _("p50 at the last: %(p50)s ms, over %(rows)s rows.") % told
+    return _drawn(_("Latency over time"), f"{_counted(checks)} {says}", draw)
 
 
 def recall_against_latency(build: IndexBuild, tried: Sequence[Measurement], chosen: Mapping[str, int]) -> Chart:
@@ -113,18 +119,19 @@ def recall_against_latency(build: IndexBuild, tried: Sequence[Measurement], chos
     def draw(axes: "Axes") -> None:
         axes.plot(*_curve(tried), color=_BLUE, marker="o", label=" / ".join(efforts[0]))
         if serving:
-            axes.plot(*_curve(serving), "o", color=_RED, markersize=9, fillstyle="none", label="serves")
+            axes.plot(*_curve(serving), "o", color=_RED, markersize=9, fillstyle="none", label=_("serves"))
         for number, (trial, effort) in enumerate(zip(tried, efforts, strict=True)):
             if number % ceil(len(tried) / _MOST_LABELS) == 0 or effort == chosen:
                 _label(axes, trial, " / ".join(str(value) for value in effort.values()))
-        axes.set_xlabel("p50, ms")
+        axes.set_xlabel(_("p50, ms"))
         axes.text(1, -0.19, of, transform=axes.transAxes, horizontalalignment="right", **_SMALL)
         _frame_recall(axes)
 
     of = f"{build.kind}, {timezone.localtime(build.started):%Y-%m-%d}"
-    serves = ", ".join(f"{name} {value}" for name, value in chosen.items()) or "none"
-    says = f"Tuning of {of}. Settings tried: {len(tried)}. Serving: {serves}."
-    return _drawn("Recall against latency, last tuning", says, draw)
+    serves = ", ".join(f"{name} {value}" for name, value in chosen.items()) or _("none")
+    says = _("Tuning of %(build)s. Settings tried: %(count)s. Serving: %(settings)s.")
+    told = {"build": of, "count": len(tried), "settings": serves}
+    return _drawn(_("Recall against latency, last tuning"), says % told, draw)
 
 
 def precision_over_recall(curves: Mapping[str, tuple[Floats, Floats]]) -> Chart:
@@ -137,7 +144,7 @@ def precision_over_recall(curves: Mapping[str, tuple[Floats, Floats]]) -> Chart:
         axes.set_xlim(0, 1)
         axes.set_xlabel("recall")
 
-    says = "; ".join(f"{name}: {precision.mean():.3f} on average" for name, (_, precision) in curves.items())
+    says = "; ".join(f"{name}: {precision.mean():.3f} on average" for name, (_recall, precision) in curves.items())
     return _drawn("Precision at each recall", says, draw)
 
 
@@ -157,11 +164,32 @@ def recall_by_rank(curves: Mapping[str, Floats], ranks: Sequence[int]) -> Chart:
     return _drawn("Recall at each rank", says, draw)
 
 
+def throughput(hours: Sequence[datetime], uploaded: Sequence[int], embedded: Sequence[int]) -> Chart:
+    """Pictures in each hour."""
+
+    def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        places = np.arange(len(hours))
+        axes.bar(places - 0.2, uploaded, 0.4, color=_BLUE, label=_("uploaded"))
+        axes.bar(places + 0.2, embedded, 0.4, color=_GREEN, label=_("embedded"))
+        axes.set_ylim(0, max(1, 1.1 * max(*uploaded, *embedded)))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.grid(visible=False, axis="x")
+        marked = places[:: max(1, len(hours) // 8)]
+        axes.set_xticks(marked, [f"{hours[place]:%H}" for place in marked])
+
+    says = _("Uploaded: %(uploaded)s. Embedded: %(embedded)s.")
+    told = {"uploaded": f"{sum(uploaded):,}", "embedded": f"{sum(embedded):,}"}
+    return _drawn(_("Pictures by hour, last day"), says % told, draw)
+
+
 # --- their parts --------------------------------------------------------------------------------------------
 
 
 def _counted(checks: Sequence[Measurement]) -> str:
-    return f"Checks: {len(checks)}, from {_local(checks[0]):%Y-%m-%d} to {_local(checks[-1]):%Y-%m-%d}."
+    told = {"count": len(checks), "first": f"{_local(checks[0]):%Y-%m-%d}", "last": f"{_local(checks[-1]):%Y-%m-%d}"}
+    return _("Checks: %(count)s, from %(first)s to %(last)s.") % told
 
 
 def _local(measurement: Measurement) -> datetime:
@@ -172,7 +200,7 @@ def _local(measurement: Measurement) -> datetime:
 def _follow(axes: "Axes", checks: Sequence[Measurement], field: str, **look: Any) -> None:
     """A line from check to check, with a gap where another build took over and where there is no value."""
     times, values = list[datetime](), list[float]()
-    for _, of_build in groupby(checks, key=attrgetter("build_id")):
+    for _build, of_build in groupby(checks, key=attrgetter("build_id")):
         for check in of_build:
             value = getattr(check, field)
             times.append(_local(check))
@@ -210,7 +238,7 @@ def _frame_recall(axes: "Axes") -> None:
     room = max(0.01, 1 - lowest) / 10
     axes.set_ylim(lowest - room, 1 + room / 2)
     axes.axhline(target, linestyle="--", **_FAINT)
-    axes.text(1.01, target, "target", transform=axes.get_yaxis_transform(), verticalalignment="center", **_SMALL)
+    axes.text(1.01, target, _("target"), transform=axes.get_yaxis_transform(), verticalalignment="center", **_SMALL)
 
 
 def _frame_shares(axes: "Axes") -> None:
@@ -226,7 +254,7 @@ def _add_rows(axes: "Axes", checks: Sequence[Measurement]) -> None:
     behind.set_ylim(0, 1.15 * max(rows))
     behind.yaxis.set_major_formatter(EngFormatter(sep=""))
     behind.grid(visible=False)
-    behind.text(1, 1.03, "rows", transform=behind.transAxes, horizontalalignment="right", **_SMALL)
+    behind.text(1, 1.03, _("rows"), transform=behind.transAxes, horizontalalignment="right", **_SMALL)
     axes.set_zorder(behind.get_zorder() + 1)
 
 
@@ -266,11 +294,18 @@ def _drawn(title: str, says: str, draw: Callable[["Axes"], None]) -> Chart:
     return Chart(title, _inline(written.getvalue(), f"{title}. {says}"))
 
 
+def _as_attributes(style: re.Match[str]) -> str:
+    """fill: none; stroke: #123456 as fill="none" stroke="#123456"."""
+    pairs = (part.split(":", 1) for part in style[1].split(";"))
+    return " ".join(f'{name.strip()}="{value.strip()}"' for name, value in pairs)
+
+
 def _inline(svg: str, says: str) -> SafeString:
     """Without what a file of its own needs and a page must not have: a prolog, a style for all, names that recur."""
     drawn = svg[svg.index("<g ") : svg.rindex("</svg>")]
     for pattern, instead in _IN_A_PAGE.items():
         drawn = re.sub(pattern, instead, drawn)
+    drawn = re.sub(r'style="([^"]*)"', _as_attributes, drawn)  # which a strict policy lets pass
     return format_html(
         '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" stroke-linejoin="round">{}</svg>',
         _WIDTH, _HEIGHT, says, mark_safe(drawn),  # noqa: S308 (matplotlib has escaped what it wrote)

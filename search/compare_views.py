@@ -18,10 +18,11 @@ from django_htmx.http import replace_url
 
 from gallery.errors import Refused
 from gallery.models import Asset
-from gallery.web import MemberRequest, for_members, get_readable_asset, is_fragment, respond, takes_forms
-from search import comparing
+from gallery.web import MemberRequest, for_members, is_fragment, respond, takes_forms
+from search import comparing, query_pictures
+from search.asked import Asked, Tile, tiles
 from search.comparing import Comparison, Side
-from search.forms import CompareForm, MarkForm
+from search.forms import CompareForm, MarkForm, PictureForm
 from search.models import Embedding, Preference, PreferenceQuerySet
 from search.pictures import Picture
 
@@ -33,7 +34,7 @@ _SALT = "search.compare_views"
 class Shown:
     """What was compared, or why nothing was."""
 
-    asset: Asset | None = None
+    tile: Tile | None = None
     comparison: Comparison | None = None
     refused: Refused | None = None
     sha256: str = ""
@@ -53,9 +54,15 @@ def compare(request: MemberRequest) -> HttpResponse:
     sides = comparing.sides()
     if len(sides) < _NEEDED:
         return render(request, "search/compare_nothing.html", {"sides": sides})
-    form = _form(request, sides)
-    shown = _show(request, form) if request.method == "POST" or form.has_query else Shown()
-    address = _query(form, shown.asset)
+    form, shown = _form(request, sides), Shown()
+    if request.FILES:
+        try:
+            return redirect(f"{reverse('search:compare')}?{_query(form, _kept(request))}")
+        except Refused as refused:
+            shown.refused = refused
+    elif request.method == "POST" or form.has_query:
+        shown = _show(request, form)
+    address = _query(form, form.asked)
     context = {"form": form, "found": shown, "carried": urlencode(form.options), "address": address}
     if shown.comparison and shown.comparison.can_be_judged:
         left, right = (column.side.identity for column in (shown.comparison.left, shown.comparison.right))
@@ -73,17 +80,22 @@ def _form(request: MemberRequest, sides: list[Side]) -> CompareForm:
     one, *others = sides
     given.setdefault("left", one.key)
     given.setdefault("right", next((side for side in others if side.encoder != one.encoder), others[0]).key)
-    return CompareForm(given, request.FILES, sides=sides)
+    return CompareForm(given, sides=sides)
+
+
+def _kept(request: MemberRequest) -> Asked:
+    """A picture from outside, so that there is an address to find the comparison at. Raises Refused."""
+    form = PictureForm(request.POST, request.FILES)
+    form.check()
+    return Asked(query_pictures.keep(form.cleaned_data["image"], request.user).key)
 
 
 def _show(request: MemberRequest, form: CompareForm) -> Shown:
     shown = Shown()
     try:
         form.check()
-        source = form.cleaned_data["image"]
-        if not source:
-            source = shown.asset = get_readable_asset(request, form.cleaned_data["asset"])
-        picture = Picture(source)
+        [shown.tile] = tiles(form.asked, request.user)
+        picture = Picture(shown.tile.source)
         shown.sha256 = picture.sha256
         left, right = form.sides
         if form.cleaned_data["blind"]:
@@ -95,10 +107,9 @@ def _show(request: MemberRequest, form: CompareForm) -> Shown:
     return shown
 
 
-def _query(form: CompareForm, asset: Asset | None) -> str:
-    """Of the address where the same is compared again. A picture from outside has none."""
-    picture = {"asset": asset.pk} if asset else {}
-    return urlencode({**picture, **form.options})
+def _query(form: CompareForm, asked: Asked) -> str:
+    """Of the address where the same is compared again."""
+    return "&".join(filter(None, [asked.query(), urlencode(form.options)]))
 
 
 # --- marks ----------------------------------------------------------------------------------------------------

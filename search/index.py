@@ -15,13 +15,14 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from search import codes, kinds, stored, tuning
 from search.kinds import Coarse, Parameters
 from search.kinds.base import ROWS_A_LIST
 from search.models import Code, Encoder, IndexBuild, IndexBuildQuerySet, Measurement, Projection
 from search.nearest import Through, plan_of, statements
-from search.tuned import MEASURED_K, Step
+from search.tuned import MEASURED_K, RECALL_SLACK, Step
 from search.tuning import Trial, Tuned
 from search.vectors import FloatArray
 
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 _BUILD_LOCK = 0x41535345
 #: Growth since the build after which the centres no longer fit.
 _REBUILD_FACTOR = 2
-#: Recall may fall so far below the target before an index is built anew.
-_RECALL_SLACK = 0.02
 #: What made a build fail is likely to make the next fail, and each takes minutes of both cores: the pause doubles with
 #: each failure in a row.
 _PAUSE_AFTER_FAILURE, _PAUSE_MOST = timedelta(hours=1), timedelta(days=1)
@@ -40,6 +39,7 @@ _PAUSE_AFTER_FAILURE, _PAUSE_MOST = timedelta(hours=1), timedelta(days=1)
 _MEASURE_CHANGE, _MEASURE_EVERY = 0.1, timedelta(days=1)
 #: Searches that chose the old index just before another took over have found what they look for by then.
 _GRACE_S = 1.0
+_NOT_BUILT = _("The index was not built")
 
 
 class BuildFailed(Exception):
@@ -73,7 +73,7 @@ def _has_failed_lately(row: Encoder, kind: str, rows: int) -> bool:
 
 
 def _has_worn_out(build: IndexBuild, rows: int) -> bool:
-    if build.tuning is None or build.recall is None or build.recall < settings.SEARCH_TARGET_RECALL - _RECALL_SLACK:
+    if build.tuning is None or build.recall is None or build.recall < settings.SEARCH_TARGET_RECALL - RECALL_SLACK:
         return True
     return rows >= _REBUILD_FACTOR * build.rows
 
@@ -131,7 +131,8 @@ def trial(row: Encoder, kind: str) -> Iterator[IndexBuild]:
 def _planned(row: Encoder, name: str, parameters: Parameters | None = None, **fields: bool) -> IndexBuild:
     rows = stored.count(row)
     if rows < ROWS_A_LIST:
-        raise BuildFailed(f"{rows} embeddings are too few for an index; {ROWS_A_LIST} is the least.")
+        too_few = _("%(rows)s embeddings are too few for an index; %(least)s is the least.")
+        raise BuildFailed(too_few % {"rows": rows, "least": ROWS_A_LIST})
     planned = {**kinds.get(name).parameters(rows, row.dimensions), **(parameters or {})}
     return IndexBuild.objects.create(encoder=row, kind=name, rows=rows, parameters=planned, **fields)
 
@@ -143,16 +144,42 @@ def _build(made: IndexBuild) -> IndexBuild:
         tuning.record_trials(made, tuned.trials)
         steps = tuple(takewhile(partial(is_used, made, _typical(made)), tuned.tuning.steps))
         check = _checked(made, tuned, steps)
+        _check_wanted(made)
     except Exception as error:
         _drop(made)
+        reason = IndexBuild.CANCELLED if _is_cancelled(made) else str(error)
         IndexBuild.objects.filter(pk=made.pk).update(
-            state=IndexBuild.State.FAILED, error=str(error), finished=timezone.now()
+            state=IndexBuild.State.FAILED, error=reason, finished=timezone.now()
         )
-        raise BuildFailed(f"The index was not built: {error}") from error
+        raise BuildFailed(f"{_NOT_BUILT}: {reason}") from error
     serving = replace(tuned.tuning, steps=steps)
     made.tuning, made.recall = serving.to_json(), check.worst
     tuning.record_check(made, serving, check, made.rows)
     return made
+
+
+def cancel(made: IndexBuild) -> bool:
+    """Whether it was being built. What serves goes on, and for an hour none is built by itself."""
+    building = IndexBuild.objects.filter(pk=made.pk, state=IndexBuild.State.BUILDING)
+    if not building.update(error=IndexBuild.CANCELLED):
+        return False
+    with connection.cursor() as cursor:  # whose builder is busy with a statement that takes minutes
+        cursor.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND (classid::bigint << 32 | objid::bigint) = %s",
+            [_BUILD_LOCK],
+        )
+    return True
+
+
+def _check_wanted(made: IndexBuild) -> None:
+    if _is_cancelled(made):
+        raise BuildFailed(IndexBuild.CANCELLED)
+
+
+def _is_cancelled(made: IndexBuild) -> bool:
+    return IndexBuild.objects.filter(pk=made.pk, error=IndexBuild.CANCELLED).exists()
 
 
 def _create(made: IndexBuild) -> None:
@@ -206,12 +233,14 @@ def _checked(made: IndexBuild, tuned: Tuned, used: Sequence[Step]) -> Trial:
     """How the index will serve; `used` are the steps for which it does. Raises BuildFailed where it is of no use."""
     if tuned.served is None:
         most = max(trial.worst for trial in tuned.trials)
-        raise BuildFailed(
-            f"a recall of {most:.3f} is the most that {made.kind} reaches here, and "
-            f"SEARCH_TARGET_RECALL is {settings.SEARCH_TARGET_RECALL}. Choose another kind, or ask for less."
+        too_little = _(
+            "a recall of %(most)s is the most that %(kind)s reaches here, and SEARCH_TARGET_RECALL is %(target)s. "
+            "Choose another kind, or ask for less."
         )
+        told = {"most": f"{most:.3f}", "kind": made.kind, "target": settings.SEARCH_TARGET_RECALL}
+        raise BuildFailed(too_little % told)
     if not used:
-        raise BuildFailed("Postgres reads so few rows faster without it. Exact search is the better way.")
+        raise BuildFailed(_("Postgres reads so few rows faster without it. Exact search is the better way."))
     return tuned.served
 
 
@@ -273,7 +302,7 @@ def keep_beside(row: Encoder, kind: str) -> IndexBuild:
         _remove_leftovers()
         serving = IndexBuild.objects.serving(row)
         if serving and serving.kind == kind:
-            raise BuildFailed(f"{kind} serves, and can be compared as it is.")
+            raise BuildFailed(_("%(kind)s serves, and can be compared as it is.") % {"kind": kind})
         made = _build(_planned(row, kind, is_to_compare=True))
         made.measurements.filter(purpose=Measurement.Purpose.CHECK).delete()  # these tell of what serves
         _replace(beside(row).filter(kind=kind), made, IndexBuild.State.BESIDE)
@@ -314,9 +343,11 @@ def measure(row: Encoder) -> IndexBuild | None:
 
 def _drop(made: IndexBuild) -> None:
     """The projection goes last: it tells that there is something left to drop."""
-    Code.objects.filter(build=made).delete()
+    deleted = Code.objects.filter(build=made).delete()[0]
     _drop_indexes(made)
     Code.objects.filter(build=made).delete()  # dropping has waited for whoever was still making some
+    if deleted:  # at once, or the next build's codes lie behind gigabytes of these, and in memory beside them
+        _execute(["VACUUM search_code"])
     Projection.objects.filter(build=made).delete()
 
 
@@ -367,7 +398,7 @@ def _one_at_a_time() -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_BUILD_LOCK])
         if not cursor.fetchone()[0]:
-            raise BuildFailed("Another index is being built just now.")
+            raise BuildFailed(_("Another index is being built just now."))
         try:
             yield
         finally:

@@ -5,15 +5,19 @@ from typing import Any, Self
 
 import numpy as np
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import connection, models, transaction
 from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import GreaterThan, LessThan
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from pgvector.django import HalfVectorField
 
-from gallery.models import Asset, Collection, Tag
-from search import encoders, heads, kinds
+from gallery.models import Asset, Collection, Tag, Viewer
+from search import encoders, heads, kinds, report_models  # noqa: F401 (the app's models that stand apart)
 from search.encoders import EncoderSpec, EncoderUnavailable, ImageEncoder
+from search.query_models import QueryPicture, SavedSearch  # noqa: F401 (so that Django knows them)
 from search.tuned import Tuning
 from search.vectors import FloatArray
 
@@ -34,6 +38,10 @@ class EncoderQuerySet(models.QuerySet["Encoder"]):
     def active(self) -> "Encoder | None":
         return self.filter(is_active=True).first()
 
+    def embedding(self) -> "Encoder | None":
+        """The one that serves, unless somebody has paused it."""
+        return self.filter(is_active=True, work=Encoder.Work.FILL).first()
+
     def filling(self) -> Self:
         """What workers embed with beside the one that serves, the first to be finished first."""
         return self.filter(is_active=False, work=Encoder.Work.FILL).order_by("pk")
@@ -48,11 +56,11 @@ class EncoderQuerySet(models.QuerySet["Encoder"]):
         each row for its vector is to read the whole table.
         """
         own = Embedding.objects.filter(encoder=OuterRef("pk"))
-        assets = Asset.objects.order_by().annotate(every=models.Value(1)).values("every")
+        assets = Asset.objects.kept().order_by().annotate(every=models.Value(1)).values("every")
         serving = IndexBuild.objects.filter(state=IndexBuild.State.READY)
         return self.annotate(
             asset_count=_or_none(assets.annotate(count=Count("pk"))),
-            failed_count=_counted(own.filter(vector=None).exclude(error="")),
+            failed_count=_counted(own.failed()),
             embedded_count=_counted(own) - _counted(own.filter(vector=None)),
         ).prefetch_related(models.Prefetch("index_builds", serving, to_attr="serving_builds"))
 
@@ -70,11 +78,11 @@ class Encoder(models.Model):
     """An encoder at a revision. Vectors of two rows are never compared."""
 
     class Work(models.TextChoices):
-        """What workers do with it while another serves; with the one that serves they always embed."""
+        """What workers do with it."""
 
-        PAUSED = "paused", "Nothing"
-        FILL = "fill", "Embed what has no vector by it yet"
-        RETIRE = "retire", "Delete it and all it made"
+        PAUSED = "paused", _("Nothing")
+        FILL = "fill", _("Embed what has no vector by it yet")
+        RETIRE = "retire", _("Delete it and all it made")
 
     name = models.CharField(max_length=100)
     revision = models.CharField(max_length=100, help_text="Of the weights.")
@@ -119,9 +127,10 @@ class Encoder(models.Model):
             self.dimensions,
             self.preprocessing,
         ):
+            named = {"name": self.name}
             raise EncoderUnavailable(
-                f"The vectors were made by another version of {self.name} than this one.",
-                f"Make them anew with: manage.py embed --encoder {self.name}",
+                gettext_noop("The vectors were made by another version of %(name)s than this one.") % named,
+                gettext_noop("Make them anew with: manage.py embed --encoder %(name)s") % named,
             )
         return encoders.load(self.name)
 
@@ -134,16 +143,23 @@ class Encoder(models.Model):
         with transaction.atomic():
             rows = {row.pk: row for row in Encoder.objects.select_for_update().order_by("pk")}
             if self.pk not in rows or rows[self.pk].work == Encoder.Work.RETIRE:
-                raise Encoder.DoesNotExist(f"{self} is being retired.")
+                raise Encoder.DoesNotExist(gettext_noop("%(encoder)s is being retired.") % {"encoder": self})
             replaced = Encoder.objects.filter(is_active=True).exclude(pk=self.pk)
             replaced.update(is_active=False, work=Encoder.Work.FILL)
-            Encoder.objects.filter(pk=self.pk).update(is_active=True, activated=Now())
+            work = rows[self.pk].work if rows[self.pk].is_active else Encoder.Work.FILL
+            Encoder.objects.filter(pk=self.pk).update(is_active=True, work=work, activated=Now())
             self._say_of_assets()
         self.refresh_from_db()
 
     def _say_of_assets(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(_SAY_OF_ASSETS, {"encoder": self.pk})
+            cursor.execute(_SAY_OF_ASSETS.format(those=""), {"encoder": self.pk})
+
+    def say_of(self, asset_ids: list[int]) -> None:
+        """Say of some assets what they are to this encoder, which serves."""
+        those = _SAY_OF_ASSETS.format(those="WHERE asset.id = ANY(%(assets)s)")
+        with connection.cursor() as cursor:
+            cursor.execute(those, {"encoder": self.pk, "assets": asset_ids})
 
 
 #: In the name of an encoder with a head, between the name of what it is made from and its own.
@@ -189,15 +205,34 @@ _SAY_OF_ASSETS = """
         LEFT JOIN search_embedding AS tried ON tried.asset_id = asset.id AND tried.encoder_id = %(encoder)s
         LEFT JOIN search_embedding AS bare
             ON bare.asset_id = asset.id AND bare.encoder_id = %(encoder)s AND bare.vector IS NULL
+        {those}
     )
     UPDATE gallery_asset AS asset SET status = told.status, error = told.error FROM told
     WHERE told.id = asset.id AND (told.status, told.error) <> (asset.status, asset.error)
 """
 
 
+class _BeforeColon(models.Func):
+    function, template = "split_part", "%(function)s(%(expressions)s, ': ', 1)"
+    output_field = models.TextField()
+
+
 class EmbeddingQuerySet(models.QuerySet["Embedding"]):
     def embedded(self) -> Self:
         return self.filter(vector__isnull=False)
+
+    def failed(self) -> Self:
+        return self.filter(vector=None).exclude(error="")
+
+    def visible_to(self, user: Viewer) -> Self:
+        """Of one's own assets; staff see those of all."""
+        if not user.is_authenticated:
+            return self.none()
+        return self if getattr(user, "is_staff", False) else self.filter(asset__owner=user.pk)
+
+    def with_reason(self) -> "models.QuerySet[Any]":
+        """With why it failed as `reason`: the error up to its colon, behind which it tells of one picture."""
+        return self.annotate(reason=_BeforeColon("error"))
 
     def given_up(self) -> Self:
         """Tried as often as allowed, by a process that never came back to say how it went."""
@@ -240,7 +275,26 @@ class Embedding(models.Model):
         ]
         indexes = [
             models.Index(fields=["encoder", "claimed_until"], condition=Q(vector=None), name="embedding_unfinished"),
+            # for how many were made lately; rows come about in the order of time, so that it is small and cheap to keep
+            BrinIndex(fields=["embedded_at"], autosummarize=True, name="embedding_made"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.asset} by {self.encoder}"
+
+
+class Shelved(models.Model):
+    """What an asset in the trash was to an encoder, until it comes back; see shelf.py."""
+
+    asset = models.ForeignKey(Asset, models.CASCADE, related_name="shelved", db_index=False)
+    encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="shelved")
+    vector = HalfVectorField(null=True)
+    attempts = models.PositiveSmallIntegerField()
+    error = models.TextField()
+    embedded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["asset", "encoder"], name="shelved_unique")]
 
     def __str__(self) -> str:
         return f"{self.asset} by {self.encoder}"
@@ -270,11 +324,11 @@ class IndexBuild(models.Model):
     """One build of a vector index, measured before it serves."""
 
     class State(models.TextChoices):
-        BUILDING = "building", "Building"
-        READY = "ready", "Serving"
-        BESIDE = "beside", "Kept to compare"
-        REPLACED = "replaced", "Replaced"
-        FAILED = "failed", "Failed"
+        BUILDING = "building", _("Building")
+        READY = "ready", _("Serving")
+        BESIDE = "beside", _("Kept to compare")
+        REPLACED = "replaced", _("Replaced")
+        FAILED = "failed", _("Failed")
 
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="index_builds")
     kind = models.CharField(max_length=20, default=kinds.DEFAULT, choices=kinds.CHOICES)
@@ -288,7 +342,8 @@ class IndexBuild(models.Model):
     finished = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
 
-    INTERRUPTED = "The build was interrupted."
+    INTERRUPTED = gettext_noop("The build was interrupted.")
+    CANCELLED = gettext_noop("The build was cancelled.")
 
     objects = IndexBuildQuerySet.as_manager()
 
@@ -370,8 +425,8 @@ class Measurement(models.Model):
     """How well an index found, and how fast, at some moment."""
 
     class Purpose(models.TextChoices):
-        TUNING = "tuning", "Tuning"  # one of the settings tried
-        CHECK = "check", "Check"  # the setting that serves
+        TUNING = "tuning", _("Tuning")  # one of the settings tried
+        CHECK = "check", _("Check")  # the setting that serves
 
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="measurements")
     build = models.ForeignKey(IndexBuild, models.CASCADE, related_name="measurements")
@@ -511,9 +566,9 @@ class Rule(models.Model):
     """What is done to hits that bear a tag or lie in a collection, after the vectors have spoken."""
 
     class Action(models.TextChoices):
-        PIN = "pin", "Pin: above all others"
-        BOOST = "boost", "Boost: add to the similarity"
-        HIDE = "hide", "Hide: leave out"
+        PIN = "pin", _("Pin: above all others")
+        BOOST = "boost", _("Boost: add to the similarity")
+        HIDE = "hide", _("Hide: leave out")
 
     action = models.CharField(max_length=10, choices=Action.choices)
     tag = models.ForeignKey(Tag, models.CASCADE, null=True, blank=True, related_name="rules")
@@ -533,12 +588,12 @@ class Rule(models.Model):
             models.CheckConstraint(
                 condition=Q(tag=None, collection__isnull=False) | Q(tag__isnull=False, collection=None),
                 name="rule_tag_or_collection",
-                violation_error_message="Choose either a tag or a collection.",
+                violation_error_message=_("Choose either a tag or a collection."),
             ),
             models.CheckConstraint(
                 condition=Q(amount__gte=-1, amount__lte=1),
                 name="rule_amount_within_one",
-                violation_error_message="The amount must be from -1 to 1.",
+                violation_error_message=_("The amount must be from -1 to 1."),
             ),
         ]
 

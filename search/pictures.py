@@ -17,6 +17,7 @@ from django.core.cache import cache
 from django.core.files import File
 from django.core.files.base import ContentFile
 from django.db import connection
+from django.utils.translation import gettext_noop
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,6 +30,7 @@ from gallery.uploads import spooled
 from search import batching
 from search.encoders import EncoderUnavailable, ImageEncoder
 from search.models import Encoder
+from search.query_models import QueryPicture
 from search.vectors import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -86,14 +88,26 @@ class Region:
             raise _no_region() from None
         return cls(x, y, w, h)
 
+    def __str__(self) -> str:
+        """To a ten-thousandth, finer than a preview's pixels."""
+        return ",".join(f"{number:.4f}".rstrip("0").rstrip(".") for number in (self.x, self.y, self.w, self.h))
+
+    @property
+    def outline(self) -> str:
+        """As a path in an SVG that is 1 wide and 1 high."""
+        return f"M{self.x:g} {self.y:g}h{self.w:g}v{self.h:g}h{-self.w:g}Z"
+
     def cut_from(self, image: Image.Image) -> Image.Image:
         across, down = image.size
         left, right = round(self.x * across), round((self.x + self.w) * across)
         top, bottom = round(self.y * down), round((self.y + self.h) * down)
         width, height = right - left, bottom - top
         if min(width, height) < REGION_MIN_PX:
-            too_small = f"The region is too small, {width} x {height} pixels; it needs {REGION_MIN_PX} either way."
-            raise Refused(Code.INVALID, too_small)
+            raise Refused(
+                Code.INVALID,
+                gettext_noop("The region is too small, %(width)s x %(height)s pixels; it needs %(least)s either way."),
+                {"width": width, "height": height, "least": REGION_MIN_PX},
+            )
         return image.crop((left, top, right, bottom))
 
 
@@ -105,16 +119,18 @@ def _holds(start: float, length: float) -> bool:
 def _no_region() -> Refused:
     return Refused(
         Code.INVALID,
-        "A region is four numbers x,y,w,h: its left and upper edge, width and height, as fractions of the picture's, "
-        "and inside the picture.",
+        gettext_noop(
+            "A region is four numbers x,y,w,h: its left and upper edge, width and height, as fractions of the "
+            "picture's, and inside the picture."
+        ),
     )
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What to search with: a file or a stored asset, all of it or a region, as it is or `turned` every way as well."""
+    """What to search with: a file or what is stored, all of it or a region, as it is or `turned` every way as well."""
 
-    source: File[bytes] | Asset
+    source: File[bytes] | Asset | QueryPicture
     region: Region | None = None
     turned: bool = False
 
@@ -125,7 +141,7 @@ class Picture:
     @cached_property
     def sha256(self) -> str:
         """Of the original's bytes. Raises Refused (too_large)."""
-        if isinstance(self.source, Asset):
+        if not isinstance(self.source, File):
             return self.source.sha256
         with spooled(self.source) as (_, sha256):
             return sha256
@@ -207,8 +223,8 @@ def open_picture(picture: Picture, shorter_side_px: int) -> Image.Image:
     return region.cut_from(open_rendition(preview, shorter_side_px=math.ceil(min(whole_px, PREVIEW_LONG_EDGE_PX))))
 
 
-def _preview(source: File[bytes] | Asset) -> bytes:
-    if not isinstance(source, Asset):
+def _preview(source: File[bytes] | Asset | QueryPicture) -> bytes:
+    if isinstance(source, File):
         with spooled(source) as (path, _):
             return sandbox.render_file_preview(path)
     try:
@@ -217,7 +233,7 @@ def _preview(source: File[bytes] | Asset) -> bytes:
     except StorageUnavailable:
         raise
     except OSError as error:
-        raise Refused(Code.NOT_SEARCHABLE, "The stored preview cannot be read.") from error
+        raise Refused(Code.NOT_SEARCHABLE, gettext_noop("The stored preview cannot be read.")) from error
     return data
 
 
@@ -229,4 +245,6 @@ def _named(picture: Picture, *, of: int) -> Iterator[None]:
     except Refused as refused:
         if of == 1:
             raise
-        raise Refused(refused.code, f"{picture.source}: {refused.detail}") from None
+        raise Refused(
+            refused.code, "%(source)s: %(detail)s", {"source": picture.source, "detail": refused.detail}
+        ) from None

@@ -21,6 +21,7 @@ import numpy as np
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 from numpy.typing import NDArray
 
 from gallery.images import open_rendition
@@ -53,7 +54,13 @@ _RATED_LEAST = 20
 #: a million assets takes a second, too long for each slice. In what order assets are claimed depends on it, no more.
 _reached: dict[int, int] = {}
 
-GAVE_UP = f"Embedding was tried {MAX_ATTEMPTS} times and never finished: the process died or ran out of time each time."
+#: Why an embedding failed: pages count those that have the same before the colon.
+NOT_READ = _("The preview cannot be read")
+NOT_DECODED = _("The preview cannot be decoded")
+ENCODER_FAILED = _("The encoder failed")
+NEVER_FINISHED = _("Embedding was tried %(times)s times and never finished")
+_DIED = _("the process died or ran out of time each time.")
+GAVE_UP = f"{NEVER_FINISHED % {'times': MAX_ATTEMPTS}}: {_DIED}"
 
 
 @dataclass(frozen=True)
@@ -267,7 +274,7 @@ def _claims(row: Encoder, batch_size: int) -> Iterator[list[int]]:
 #: planner from reading all of the encoder's rows for a page.
 _UNTRIED = """
     WITH page AS MATERIALIZED (
-        SELECT id FROM gallery_asset WHERE id > %(after)s
+        SELECT id FROM gallery_asset WHERE id > %(after)s AND trashed IS NULL
             AND EXISTS (SELECT FROM search_encoder WHERE id = %(encoder)s AND work <> 'retire')
         ORDER BY id LIMIT %(page)s
     )
@@ -300,9 +307,9 @@ def pending_count(row: Encoder) -> int:
 
 _CLAIM = """
     INSERT INTO search_embedding AS mine (asset_id, encoder_id, attempts, claimed_until, error)
-    SELECT id, %(encoder)s, 1, now() + %(lease)s, '' FROM gallery_asset WHERE id = ANY(%(assets)s)
+    SELECT id, %(encoder)s, 1, now() + %(lease)s, '' FROM gallery_asset WHERE id = ANY(%(assets)s) AND trashed IS NULL
         AND EXISTS (SELECT FROM search_encoder WHERE id = %(encoder)s AND work <> 'retire')
-        ORDER BY id FOR KEY SHARE  -- an asset deleted just now is left out, not an error
+        ORDER BY id FOR KEY SHARE  -- an asset deleted just now is left out, no error
     ON CONFLICT (asset_id, encoder_id) DO UPDATE
         SET attempts = mine.attempts + 1, claimed_until = now() + %(lease)s
         WHERE mine.vector IS NULL AND mine.error = '' AND mine.claimed_until < now() AND mine.attempts < %(most)s
@@ -349,12 +356,12 @@ def _decode(asset: Asset, encoder: ImageEncoder) -> Prepared:
     except StorageUnavailable:
         raise
     except OSError as error:
-        return Prepared(asset.pk, setback=f"The preview cannot be read: {error}")
+        return Prepared(asset.pk, setback=f"{NOT_READ}: {error}")
     try:
         return Prepared(asset.pk, encoder.prepare(open_rendition(data, shorter_side_px=encoder.decode_side_px)))
     except Exception as error:  # one bad file must not stop the others; the reason goes into its row
         logger.warning("Asset %s cannot be decoded: %s", asset.pk, error)
-        return Prepared(asset.pk, error=f"The preview cannot be decoded: {error}")
+        return Prepared(asset.pk, error=f"{NOT_DECODED}: {error}")
 
 
 def _encode_batch(encoder: ImageEncoder, futures: Sequence[Future[Prepared]]) -> Encoded:
@@ -374,7 +381,7 @@ def _encode(encoder: ImageEncoder, readable: Sequence[tuple[int, NDArray[np.uint
     except Exception as error:
         if len(readable) == 1:
             logger.exception("Asset %s cannot be encoded", readable[0][0])
-            return Encoded(setbacks={readable[0][0]: f"The encoder failed: {error}"})
+            return Encoded(setbacks={readable[0][0]: f"{ENCODER_FAILED}: {error}"})
     return _encode_singly(encoder, readable)  # the others must not fail with the one
 
 

@@ -5,11 +5,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 
 import numpy as np
 from django.core.cache import cache
 from django.core.exceptions import EmptyResultSet
+from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
 from gallery.models import Asset, AssetQuerySet, Tag
@@ -17,7 +19,7 @@ from search import calibration, nearest, pictures, rules, serving, stored, telem
 from search.answers import Answer, Hit, How
 from search.metrics import COSINE, Metric
 from search.models import Encoder, Projection, Rule
-from search.nearest import Found, Passing
+from search.nearest import Found, MorePass, Passing
 from search.pictures import Picture
 from search.serving import Serving
 from search.vectors import FloatArray
@@ -60,7 +62,7 @@ def active_encoder() -> Encoder:
     """The encoder that serves. Raises Refused where none was set up."""
     found = wire.instances(Encoder, "is_active", [])
     if not found:
-        raise Refused(Code.ENCODER_UNAVAILABLE, "No encoder is set up. Run `manage.py prepare`.")
+        raise Refused(Code.ENCODER_UNAVAILABLE, _("No encoder is set up. Run `manage.py prepare`."))
     return found[0]
 
 
@@ -84,7 +86,7 @@ def like_all(parts: Sequence[Part], wanted: Wanted | None = None) -> Answer:
     """What looks like all of the parts together, stored assets among them left out. Raises Refused."""
     row, started = active_encoder(), time.perf_counter()
     if any(part.picture.turned for part in parts):
-        raise Refused(Code.INVALID, "Pictures that are combined cannot be turned as well.")
+        raise Refused(Code.INVALID, _("Pictures that are combined cannot be turned as well."))
     directions = np.concatenate(_vectors_of(parts, row))
     between = combined(directions, [part.weight for part in parts])
     encode_ms = _ms_since(started)
@@ -146,8 +148,9 @@ def vector_of(asset: Asset, row: Encoder) -> FloatArray:
     """The stored vector of an asset, (dimensions,) float32. Raises Refused where there is none yet."""
     own = stored.of([asset.pk], row).get(asset.pk)
     if own is None:
-        why = "could not be read" if asset.status == Asset.Status.FAILED else "is still being analysed; try again soon"
-        raise Refused(Code.NOT_SEARCHABLE, f"“{asset.title}” {why}.")
+        failed, pending = _("“%(title)s” could not be read."), _("“%(title)s” is still being analysed; try again soon.")
+        message = failed if asset.status == Asset.Status.FAILED else pending
+        raise Refused(Code.NOT_SEARCHABLE, message, {"title": asset.title})
     return own
 
 
@@ -158,7 +161,7 @@ def combined(unit_vectors: FloatArray, weights: Sequence[float]) -> FloatArray:
     """
     between = np.asarray(weights, np.float32) @ unit_vectors
     if np.linalg.norm(between) < 1e-3 * np.abs(weights).sum():
-        raise Refused(Code.INVALID, "These pictures cancel each other out: nothing is left to search for.")
+        raise Refused(Code.INVALID, _("These pictures cancel each other out: nothing is left to search for."))
     whole: FloatArray = vectors.unit(between[None, :])[0]
     return whole
 
@@ -224,7 +227,13 @@ class _Search:
             passing = None if among is None else Passing(among)
         except EmptyResultSet:
             return [], How(exact=True, metric=self.wanted.metric.name, filters="ranked")
-        chosen = way.choose(self.at.build, count - len(self.but), self.wanted.metric, passing)
+        choose = partial(way.choose, self.at.build, count - len(self.but), self.wanted.metric, passing)
+        chosen = choose()
+        if chosen.most is not None:
+            try:
+                return self._nearest(count, passing, chosen), chosen.how
+            except MorePass:
+                chosen = choose()
         if chosen.through:
             with suppress(Projection.DoesNotExist):  # another index has taken over since
                 found = self._nearest(count, passing, chosen)
@@ -238,8 +247,9 @@ class _Search:
         best: dict[int, float] = {}
         for query in self.queries:
             for asset_id, distance in nearest.nearest(
-                self.at.row, query, count, metric=self.wanted.metric, through=chosen.through, passing=passing
-            ):
+                self.at.row, query, count,
+                metric=self.wanted.metric, through=chosen.through, passing=passing, most=chosen.most,
+            ):  # fmt: skip
                 best[asset_id] = min(distance, best.get(asset_id, np.inf))
         return sorted(best.items(), key=itemgetter(1))[:count]
 
@@ -256,12 +266,12 @@ class _Search:
         near = {
             asset_id: distance for asset_id, distance in found if asset_id not in self.but and self._is_near(distance)
         }
-        found_assets = wire.instances(Asset, "id = ANY(%s)", [list(near)], without=["words"])
+        found_assets = wire.instances(Asset, "id = ANY(%s) AND trashed IS NULL", [list(near)], without=["words"])
         assets = {asset.pk: asset for asset in found_assets}
         return [
             Hit(0, self._similarity(distance), distance, assets[asset_id])
             for asset_id, distance in near.items()
-            if asset_id in assets  # not deleted just now
+            if asset_id in assets  # neither deleted nor moved to the trash just now
         ]
 
     def _numbered(self, hits: Sequence[Hit]) -> list[Hit]:

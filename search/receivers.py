@@ -5,13 +5,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db import transaction
 from django.db.backends.signals import connection_created
 from django.db.utils import Error
 from django.dispatch import receiver
 from django_q.signals import post_spawn
 
-from gallery.signals import asset_stored, bulk_finished
-from search import tasks, wire
+from gallery.signals import asset_stored, assets_leaving, assets_returning, bulk_finished
+from search import shelf, tasks, wire
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,17 @@ def queue_embedding(asset_id: int, *, in_bulk: bool, **_: Any) -> None:
 @receiver(bulk_finished)
 def queue_what_is_left(**_: Any) -> None:
     tasks.queue_pending()
+
+
+@receiver(assets_leaving)
+def take_vectors_out(asset_ids: list[int], **_: Any) -> None:
+    shelf.take_out(asset_ids)
+
+
+@receiver(assets_returning)
+def put_vectors_back(asset_ids: list[int], **_: Any) -> None:
+    shelf.put_back(asset_ids)
+    transaction.on_commit(tasks.queue_pending, robust=True)  # those that had none yet
 
 
 @receiver(post_spawn)

@@ -58,8 +58,13 @@ def same_as(picture: Picture, viewer: Viewer) -> list[Match]:
     candidates = _visible([hit for hit in answer.results if hit.asset.sha256 != picture.sha256], viewer)
     if not candidates:  # as a rule: a picture from outside is then not decoded once more
         return []
-    own = _hash_of(picture)
-    matches = [_match(hit, own) for hit in candidates]
+    return same_among(candidates, _hash_of(picture), row)
+
+
+def same_among(hits: Sequence[Hit], own_hash: int, row: Encoder) -> list[Match]:
+    """Which of some hits show the picture that was searched with and has this perceptual hash, likest first."""
+    likely = [hit for hit in hits if hit.similarity >= least_similarity(row)]
+    matches = [_match(hit, own_hash) for hit in likely]
     return [match for match in matches if match and match.bits_apart <= MOST_BITS_APART]
 
 

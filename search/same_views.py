@@ -5,6 +5,7 @@ from http import HTTPStatus
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.http import require_POST, require_safe
 
 from gallery.errors import Code, Refused
@@ -42,7 +43,7 @@ def _told(request: MemberRequest) -> dict[str, object]:
     """The identical asset as an upload tells of it, or else those of the same picture as a fragment."""
     file = request.FILES.get("file")
     if file is None:
-        raise Refused(Code.INVALID, "There is no file in the request.")
+        raise Refused(Code.INVALID, _("There is no file in the request."))
     picture = Picture(file)
     if identical := same_picture.identical_to(picture, request.user):
         return {"identical": Stored(identical, duplicate=True).told, "same_picture": ""}

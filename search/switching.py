@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import TextChoices
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from gallery.models import Asset
 from search import calibration, encoders, index, kinds, pipeline
@@ -42,13 +44,13 @@ class CannotSwitch(Exception):
 
 
 class State(TextChoices):
-    SERVING = "serving", "Serving"
-    READY = "ready", "Ready"
-    UNINDEXED = "unindexed", "Embedded, no index yet"
-    EMBEDDING = "embedding", "Embedding"
-    PAUSED = "paused", "Paused"
-    RETIRING = "retiring", "Being retired"
-    AVAILABLE = "available", "Available"
+    SERVING = "serving", _("Serving")
+    READY = "ready", _("Ready")
+    UNINDEXED = "unindexed", _("Embedded, no index yet")
+    EMBEDDING = "embedding", _("Embedding")
+    PAUSED = "paused", _("Paused")
+    RETIRING = "retiring", _("Being retired")
+    AVAILABLE = "available", _("Available")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Standing:
         if self.row.work == Encoder.Work.RETIRE:
             return State.RETIRING
         if self.pending:
-            return State.EMBEDDING if self.row.work == Encoder.Work.FILL else State.PAUSED
+            return State.EMBEDDING if self.is_filled else State.PAUSED
         return State.UNINDEXED if self.needs_index else State.READY
 
     @property
@@ -95,13 +97,19 @@ class Standing:
     @property
     def is_moving(self) -> bool:
         """Whether workers are about to change it."""
-        is_filled = self.row.is_active or self.row.work == Encoder.Work.FILL
-        return self.state == State.RETIRING or (is_filled and bool(self.pending or self.needs_index))
+        if self.state == State.RETIRING or (self.is_filled and self.pending):
+            return True
+        return (self.is_filled or self.row.is_active) and self.needs_index
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether workers embed with it what it has no vector of."""
+        return bool(self.row.work == Encoder.Work.FILL)
 
     @property
     def time_left(self) -> timedelta | None:
         """At the speed last measured; None where nobody is at it, or none was measured."""
-        if not (self.pending and self.is_moving and self.row.images_per_s) or self.state == State.RETIRING:
+        if not (self.pending and self.is_filled and self.row.images_per_s):
             return None
         return timedelta(seconds=round(self.pending / self.row.images_per_s))
 
@@ -139,10 +147,12 @@ def find(named: str) -> Encoder:
     """By name, or by number where several versions have one name. Raises CannotSwitch."""
     found = list(Encoder.objects.filter(pk=int(named)) if named.isdecimal() else Encoder.objects.filter(name=named))
     if not found:
-        raise CannotSwitch(f"Nothing is embedded by {named!r}. manage.py encoders lists what there is.")
+        unknown = gettext_noop("Nothing is embedded by '%(name)s'. manage.py encoders lists what there is.")
+        raise CannotSwitch(unknown % {"name": named})
     if len(found) > 1:
         numbers = ", ".join(f"{row.pk} (revision {row.revision[:12]})" for row in found)
-        raise CannotSwitch(f"There are several versions of {named}. Name one by its number: {numbers}.")
+        several = gettext_noop("There are several versions of %(name)s. Name one by its number: %(numbers)s.")
+        raise CannotSwitch(several % {"name": named, "numbers": numbers})
     return found[0]
 
 
@@ -150,7 +160,7 @@ def chosen(named: str | None) -> Encoder:
     """What `find` finds, or without a name the one that serves. Raises CannotSwitch."""
     row = find(named) if named else Encoder.objects.active()
     if row is None:
-        raise CannotSwitch("No encoder serves yet: name one with --encoder, or run manage.py prepare.")
+        raise CannotSwitch(gettext_noop("No encoder serves yet: name one with --encoder, or run manage.py prepare."))
     return row
 
 
@@ -164,17 +174,19 @@ def called(row: Encoder) -> str:
 
 
 def fill(row: Encoder) -> None:
-    """Let workers embed with it beside the one that serves, whatever there is and whatever comes."""
+    """Let workers embed with it, whatever there is and whatever comes."""
     others = Encoder.objects.exclude(work=Encoder.Work.RETIRE)
     if not others.filter(pk=row.pk).update(work=Encoder.Work.FILL, error=""):
-        raise CannotSwitch(f"{row} is being retired. Start anew when that is done.")
+        raise CannotSwitch(
+            gettext_noop("%(encoder)s is being retired. Start anew when that is done.") % {"encoder": row}
+        )
 
 
 def pause(row: Encoder) -> None:
-    """Workers leave it alone within a slice; what is made is kept."""
-    filling = Encoder.objects.filter(pk=row.pk, is_active=False).exclude(work=Encoder.Work.RETIRE)
+    """Workers leave it alone within a slice; what is made is kept, and what serves goes on answering searches."""
+    filling = Encoder.objects.filter(pk=row.pk).exclude(work=Encoder.Work.RETIRE)
     if not filling.update(work=Encoder.Work.PAUSED):
-        raise CannotSwitch(f"{row} serves searches or is being retired, and cannot be paused.")
+        raise CannotSwitch(gettext_noop("%(encoder)s is being retired, and cannot be paused.") % {"encoder": row})
 
 
 def embed_all(row: Encoder, progress: Progress | None = None) -> Tally:
@@ -196,8 +208,8 @@ def _show_sum(progress: Progress, before: Tally, done: Tally) -> None:
 
 def _embed_for_searches() -> None:
     """By the encoder that serves, which is not even loaded where nothing is pending."""
-    serving = Encoder.objects.active()
-    if serving and Asset.objects.filter(status=Asset.Status.PENDING).exists():
+    serving = Encoder.objects.embedding()
+    if serving and Asset.objects.kept().filter(status=Asset.Status.PENDING).exists():
         with suppress(EncoderUnavailable, LookupError):  # perhaps why another is brought in
             pipeline.embed_pending(serving)
 
@@ -219,7 +231,8 @@ def activate(row: Encoder) -> None:
     """Let it serve where searches lose nothing by that. Raises CannotSwitch."""
     try:
         if hindrance := _hindrance(row):
-            raise CannotSwitch(f"{row} cannot serve yet. {hindrance}")
+            not_yet = gettext_noop("%(encoder)s cannot serve yet.")
+            raise CannotSwitch(f"{not_yet % {'encoder': row}} {hindrance}")
         row.activate()
     except Encoder.DoesNotExist as error:
         raise CannotSwitch(str(error)) from None
@@ -227,14 +240,16 @@ def activate(row: Encoder) -> None:
 
 def _hindrance(row: Encoder) -> str:
     if row.work == Encoder.Work.RETIRE:
-        return "It is being retired."
+        return gettext_noop("It is being retired.")
     if pending := pipeline.pending_count(row):
-        return f"Assets without an embedding by it: {pending:,}. Run: manage.py embed --encoder {called(row)}"
+        lacking = gettext_noop("Assets without an embedding by it: %(count)s. Run: manage.py embed --encoder %(name)s")
+        return lacking % {"count": f"{pending:,}", "name": called(row)}
     if is_index_to_come(row):
-        return (
+        unindexed = gettext_noop(
             "There is no index of its vectors yet, and every search would compare all of them. A worker builds one "
-            f"unless {row} is paused; to build it at once: manage.py activate --build-index {called(row)}"
+            "unless %(encoder)s is paused; to build it at once: manage.py activate --build-index %(name)s"
         )
+        return unindexed % {"encoder": row, "name": called(row)}
     try:
         row.load()
     except (EncoderUnavailable, LookupError) as error:
@@ -253,9 +268,11 @@ def is_index_to_come(row: Encoder) -> bool:
 def retirable(row: Encoder) -> Standing:
     """What there is to be deleted. Raises CannotSwitch for what serves, and for what another is made from."""
     if row.is_active:
-        raise CannotSwitch(f"{row} serves searches. Let another serve first: manage.py activate NAME")
+        serving = gettext_noop("%(encoder)s serves searches. Let another serve first: manage.py activate NAME")
+        raise CannotSwitch(serving % {"encoder": row})
     if headed := ", ".join(str(head.encoder) for head in row.heads.select_related("encoder")):
-        raise CannotSwitch(f"{headed} cannot do without {row}. Retire that first.")
+        needed = gettext_noop("%(heads)s cannot do without %(encoder)s. Retire that first.")
+        raise CannotSwitch(needed % {"heads": headed, "encoder": row})
     return standing(row)
 
 

@@ -11,10 +11,11 @@ from django_q.tasks import async_task
 
 from gallery.models import Asset
 from gallery.storage import StorageUnavailable
-from search import calibration, index, pipeline, switching
+from search import calibration, index, pipeline, query_pictures, switching
 from search.encoders import EncoderUnavailable
 from search.index import BuildFailed
 from search.models import Encoder, IndexBuild, RecentQuery
+from search.report_models import Report
 from search.switching import CannotSwitch
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ _QUERIES_KEPT = 300
 
 def embed_asset(asset_id: int) -> None:
     """Interactive queue: one picture, at once; by other encoders than the one that serves it can wait."""
-    if row := Encoder.objects.active():
+    if row := Encoder.objects.embedding():
         with _trouble_said(row):
             pipeline.embed([asset_id], row)
     if Encoder.objects.filling().exists():
@@ -48,8 +49,8 @@ def _embed_next(*, thoroughly: bool) -> None:
 
     To look for that takes a second in a large gallery, too long before each slice of what can wait.
     """
-    serving = Encoder.objects.active()
-    is_asked_for = thoroughly or Asset.objects.filter(status=Asset.Status.PENDING).exists()
+    serving = Encoder.objects.embedding()
+    is_asked_for = thoroughly or Asset.objects.kept().filter(status=Asset.Status.PENDING).exists()
     if (serving and is_asked_for and _embed_slice(serving)) or any(map(_embed_slice, Encoder.objects.filling())):
         queue_pending()
 
@@ -81,6 +82,7 @@ def _trouble_said(row: Encoder) -> Iterator[None]:
 
 def sweep() -> None:
     """Every minute: heal whatever was lost, and see to the index; then to the encoders that do not serve."""
+    Report.objects.expired().delete()
     _embed_next(thoroughly=True)
     if row := Encoder.objects.active():
         _forget_old_queries(row)
@@ -182,3 +184,8 @@ def measure_index() -> None:
     """Bulk queue: measure now, whether due or not."""
     if row := Encoder.objects.active():
         index.measure(row)
+
+
+def forget_query_pictures() -> None:
+    """Every ten minutes: pictures that were searched with a day ago."""
+    query_pictures.forget_expired()

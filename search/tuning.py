@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from django.conf import settings
+from django.db import connection
 from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Mod
 from numpy.typing import NDArray
 
-from gallery.models import Asset
+from gallery.models import Asset, AssetQuerySet
 from search import kinds, stored
 from search.kinds import Coarse, Effort
 from search.kinds.coarse import LEAST_CANDIDATES, MOST_CANDIDATES
@@ -21,7 +23,7 @@ from search.models import Encoder, IndexBuild, Measurement
 from search.nearest import Passing, Through, nearest
 from search.questions import RECENT_LEAST, Questions, questions
 from search.stored import Ids
-from search.tuned import MEASURED_K, ExactCost, Step, Tuning
+from search.tuned import MEASURED_K, RECALL_SLACK, ExactCost, Step, Tuning
 
 #: How deep searches may go: for as many hits, or for ten under a filter that passes ten of so many.
 _DEPTHS = (MEASURED_K, 20, 50, 100, 250, 500, 1250)
@@ -31,7 +33,17 @@ _FOR_DEEP = 40
 _FURTHER = 2
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
 _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
-#: Filters are measured that look at each asset, as most do.
+#: What finds enough under filters is chosen, and checked, with so many; how long each way of filtering takes, so many
+#: tell.
+_FOR_FILTERS, _FOR_TIMES = 100, 40
+#: Of a set of more than it holds in memory, Postgres would go through the whole list for each candidate.
+_SETS_MOST = 100_000
+_PASSING = """
+    CREATE TEMPORARY TABLE tuning_passing (asset_id bigint PRIMARY KEY);
+    INSERT INTO tuning_passing SELECT asset_id FROM search_embedding WHERE encoder_id = %s AND asset_id %% %s = 0;
+    ANALYZE tuning_passing
+"""
+#: Filters are measured that look at each asset, as most do, and such that ask for its id alone, as those for tags do.
 _LOOKED_UP = Asset.objects.filter(size_bytes__gte=0)
 
 
@@ -69,13 +81,15 @@ def tried(
     *,
     passing: Passing | None = None,
     passes: Callable[[Ids], NDArray[np.bool_]] = lambda ids: ids >= 0,
+    as_set: bool = False,
 ) -> Trial:
     """Search for the k nearest of those that pass, and compare."""
     recalls, took = [], []
     for vector, own, truth in zip(asked.vectors, asked.assets.tolist(), asked.truth, strict=True):
         relevant = set(truth[(truth >= 0) & passes(truth)][:k].tolist())
         started = time.perf_counter()
-        found = nearest(build.encoder, vector, k + bool(own), through=Through(build, effort), passing=passing)
+        through = Through(build, effort, as_set)
+        found = nearest(build.encoder, vector, k + bool(own), through=through, passing=passing)
         took.append((time.perf_counter() - started) * 1000)
         recalls.append(recall_at_k([asset_id for asset_id, _ in found if asset_id != own][:k], relevant))
     drawn = np.array(recalls)[asked.assets > 0]
@@ -113,7 +127,7 @@ def tune(build: IndexBuild) -> Tuned:
             break
         steps.append(Step(depth, best.effort.breadth, best.effort.candidates, best.worst, best.p50_ms))
         exact_ms = exact_ms if len(steps) > 1 else _exact_ms(build.encoder, asked, None, _EXACT_ALL_REPEATS)
-    tuning = Tuning(build.rows, _under_filters(build, steps, halves), _exact_cost(build.encoder, asked))
+    tuning = Tuning(build.rows, _under_filters(build, steps, halves), *_exact_costs(build.encoder, asked))
     return Tuned(tuning, trials, served)
 
 
@@ -126,7 +140,7 @@ def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
         replace(step, recall=trial.worst, p50_ms=trial.p50_ms)
         for step, trial in zip(tuning.steps, of_each, strict=True)
     ]
-    return Tuning(rows, _under_filters(build, steps, asked.halves()), _exact_cost(build.encoder, asked)), of_each[0]
+    return Tuning(rows, _under_filters(build, steps, asked.halves()), *_exact_costs(build.encoder, asked)), of_each[0]
 
 
 def _fit(asked: Questions, depth: int) -> Questions:
@@ -188,52 +202,89 @@ def _candidates(depth: int, after: Step | None) -> list[int | None]:
 
 
 def _under_filters(build: IndexBuild, steps: Iterable[Step], halves: tuple[Questions, Questions]) -> tuple[Step, ...]:
-    choosing, checking = (half.some(_FOR_DEEP) for half in halves)
+    choosing, checking = (half.some(_FOR_FILTERS) for half in halves)
     return tuple(_under_filter(build, step, choosing, checking) for step in steps)
 
 
 def _under_filter(build: IndexBuild, step: Step, choosing: Questions, checking: Questions) -> Step:
     """The step, measured under a filter that passes ten assets of as many as it is deep."""
-    part, passing = step.depth // MEASURED_K, filter_for(step)
+    passing = filter_for(step)
     if passing is None:
         return step
+    fits = build.rows / _part(step) <= _SETS_MOST
 
-    def search(asked: Questions, candidates: int | None) -> Trial:
+    def search(passing: Passing, asked: Questions, candidates: int | None, *, as_set: bool = False) -> Trial:
         return tried(
             build, Effort(step.breadth, candidates), asked, MEASURED_K,
-            passing=passing, passes=lambda ids: ids % part == 0,
+            passing=passing, passes=lambda ids: ids % _part(step) == 0, as_set=as_set,
         )  # fmt: skip
 
-    chosen: int | None = None
-    if step.candidates is not None:
-        chosen = _fewest(_candidates(MEASURED_K, None), partial(search, choosing)).effort.candidates
-    trial = search(checking, chosen)
+    with _filter_by_id(step, build.encoder) as by_id:
+        chosen: int | None = None
+        if step.candidates is not None:  # what is found is the same whichever way it is filtered: by that of a set here
+            chosen = _enough_under_filter(partial(search, by_id, choosing, as_set=fits))
+        recall = search(by_id, checking, chosen, as_set=fits).worst
+        timed = checking.some(_FOR_TIMES)  # whose vectors lie in memory by now
+        each_ms = search(by_id, timed, chosen).p50_ms
+        as_set_ms = search(by_id, timed, chosen, as_set=True).p50_ms if fits else float("inf")
     return replace(
         step,
-        recall_filtered=trial.worst,
-        filtered_ms=trial.p50_ms,
-        candidates_filtered=trial.effort.candidates,
+        recall_filtered=recall,
+        filtered_ms=search(passing, timed, chosen).p50_ms,
+        filtered_by_id_ms=min(each_ms, as_set_ms),
+        candidates_filtered=chosen,
+        as_set=as_set_ms < each_ms,
     )
+
+
+def _enough_under_filter(search: Callable[[int | None], Trial]) -> int | None:
+    """The fewest candidates that pass with which recall comes as near to the target as it may sink before a rebuild.
+
+    From few on: as a rule few are enough, and many take long.
+    """
+    *fewer, most = _candidates(MEASURED_K, None)
+    least = settings.SEARCH_TARGET_RECALL - RECALL_SLACK
+    return next((count for count in fewer if search(count).worst >= least), most)
 
 
 def filter_for(step: Step) -> Passing | None:
     """Passes ten assets of as many as the step is deep; None for ten, where every asset passes."""
-    part = step.depth // MEASURED_K
+    part = _part(step)
     return Passing(_LOOKED_UP.annotate(part=Mod(F("pk"), part)).filter(part=0)) if part > 1 else None
 
 
-def _exact_cost(row: Encoder, asked: Questions) -> ExactCost:
-    """What ranking assets that pass takes, from the times of two numbers of them."""
+@contextmanager
+def _filter_by_id(step: Step, row: Encoder) -> Iterator[Passing]:
+    """The same; what passes is looked up in another table by its id, as assets with a tag are."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PASSING, [row.pk, _part(step)])
+        try:
+            yield Passing(Asset.objects.filter(pk__in=RawSQL("SELECT asset_id FROM tuning_passing", [])))
+        finally:
+            cursor.execute("DROP TABLE tuning_passing")
+
+
+def _part(step: Step) -> int:
+    return step.depth // MEASURED_K
+
+
+def _exact_costs(row: Encoder, asked: Questions) -> tuple[ExactCost, ExactCost]:
+    """What ranking assets that pass takes, where each is looked at and where its id is enough."""
+    return _exact_cost(row, asked, _LOOKED_UP), _exact_cost(row, asked, Asset.objects.all())
+
+
+def _exact_cost(row: Encoder, asked: Questions, among: AssetQuerySet) -> ExactCost:
+    """From the times of two numbers of assets."""
     assets, _ = stored.sample(row, _EXACT_SIZES[-1])
     sizes = [min(len(assets), size) for size in _EXACT_SIZES]
-    few, many = (_exact_ms(row, asked, only(assets[:size]), _EXACT_REPEATS) for size in sizes)
+    few, many = (_exact_ms(row, asked, only(assets[:size], among), _EXACT_REPEATS) for size in sizes)
     row_ms = max(1e-5, (many - few) / max(1, sizes[1] - sizes[0]))
     return ExactCost(base_ms=max(0.0, few - sizes[0] * row_ms), row_ms=row_ms)
 
 
-def only(assets: Ids) -> Passing:
+def only(assets: Ids, among: AssetQuerySet = _LOOKED_UP) -> Passing:
     """Passes these alone. As one array: of a list of thousands, parsing takes longer than the search."""
-    return Passing(_LOOKED_UP.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
+    return Passing(among.filter(RawSQL("id = ANY(%s)", [assets.tolist()], output_field=BooleanField())))
 
 
 def _exact_ms(row: Encoder, asked: Questions, passing: Passing | None, repeats: int) -> float:

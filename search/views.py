@@ -1,26 +1,24 @@
 """Pages of searching."""
 
-import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.files import File
-from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django_htmx.http import replace_url
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import push_url, replace_url, trigger_client_event
 
-from gallery import sandbox
+from gallery import facets as gallery_facets
 from gallery.errors import Code, Refused
 from gallery.filters import AssetFilter
 from gallery.ingest.fetch import fetch, in_turn
+from gallery.media import send_rendition
 from gallery.models import Asset, AssetQuerySet
 from gallery.web import (
     MemberRequest,
@@ -32,13 +30,15 @@ from gallery.web import (
     is_fragment,
     names_offered,
     respond,
+    takes_forms,
 )
-from search import pipeline, query, tasks
+from search import addresses, asked, pipeline, query, query_pictures, report_making, tasks
 from search.answers import Answer
+from search.asked import Asked, Tile
 from search.context import DISMISSED
-from search.forms import SearchForm
-from search.pictures import Picture
-from search.query import Part, Wanted
+from search.forms import PictureForm, SearchForm
+from search.query import Wanted
+from search.query_models import QueryPicture
 
 #: Newest assets offered to start from.
 _OFFERED = 12
@@ -46,90 +46,105 @@ _OFFERED = 12
 _ON_ASSET_PAGE = 12
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """What was found at an address, for a page that has no copy of it."""
-
-    name: str
-    #: A data URL. The address itself would tell its server who searches.
-    preview: str
-
-
 @dataclass
 class Found:
     """What results show: an answer, or why there is none."""
 
-    asset: Asset | None = None
+    tiles: Sequence[Tile] = field(default_factory=list)
     answer: Answer | None = None
     refused: Refused | None = None
-    #: Of the picture searched with. An asset that has the same is identical, not merely similar.
-    sha256: str = ""
-    fetched: Fetched | None = None
 
     @property
     def status(self) -> HTTPStatus:
         return self.refused.http_status if self.refused else HTTPStatus.OK
 
+    @property
+    def first(self) -> Tile | None:
+        return self.tiles[0] if self.tiles else None
+
+    @property
+    def sha256(self) -> str:
+        """Of a picture from outside. An asset that has the same is identical, not merely similar."""
+        return self.first.source.sha256 if self.first and not self.first.asset else ""
+
 
 # --- the search page ----------------------------------------------------------------------------------------
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@takes_forms
 @for_readers
 def search(request: Request) -> HttpResponse:
-    given = request.POST if request.method == "POST" else request.GET
-    form = SearchForm(given, request.FILES)
-    chosen = AssetFilter(given, Asset.objects.visible_to(request.user))
-    found = _find(request, form, chosen) if request.method == "POST" or form.has_query else Found()
-    carried = _carried(form, chosen)
-    context = {"form": form, "filter": chosen, "found": found, "carried": carried}
-    if found.answer:
-        context["serving_encoder"] = found.answer.encoder
-    if not is_fragment(request):
-        context |= {**names_offered(), "newest": _newest(request)}
-    fragment = "search/_fetched.html" if found.fetched else "search/_results.html"
-    response = respond(request, "search/search.html", fragment, context, status=found.status)
-    return _marked(replace_url(response, _address(found, carried)), found)
+    """By what the address says; a picture from outside is kept first, so that there is an address to say it."""
+    if request.method == "POST":
+        return _take(request)
+    form = SearchForm(request.GET)
+    chosen = AssetFilter(request.GET, Asset.objects.readable_by(request.user))
+    return _show(request, form, chosen, _find(request, form, chosen) if form.has_query else Found())
+
+
+def _take(request: Request) -> HttpResponse:
+    form, here = PictureForm(request.POST, request.FILES), QueryDict(request.POST.get("here", ""))
+    several = request.FILES.getlist("image")
+    try:
+        form.check()
+        if len(several) > 1 and request.user.is_authenticated:
+            return redirect(report_making.of_several(several, request.user))
+        with _file(request, form) as file:
+            kept = query_pictures.keep(file, request.user)
+    except Refused as refused:
+        chosen = AssetFilter(here, Asset.objects.readable_by(request.user))
+        return _show(request, SearchForm(here), chosen, Found(refused=refused))
+    before = SearchForm(here).asked if form.cleaned_data["join"] else Asked()
+    rest = here.copy()
+    for name in asked.NAMES:
+        rest.pop(name, None)
+    return redirect(addresses.address(before.more_like(kept.key), rest.urlencode()))
+
+
+def _file(request: Request, form: PictureForm) -> AbstractContextManager[File[bytes]]:
+    """The file, or what is at the address. Raises Refused."""
+    if image := form.cleaned_data["image"]:
+        return nullcontext(image)
+    if not request.user.is_authenticated:  # strangers could have much fetched in our name
+        raise Refused(Code.NOT_SIGNED_IN, _("Sign in to search by an address."))
+    with in_turn():
+        return fetch(form.cleaned_data["url"])
 
 
 def _find(request: Request, form: SearchForm, chosen: AssetFilter) -> Found:
     found = Found()
     try:
+        found.tiles = asked.tiles(form.asked, request.user)
         form.check()
-        wanted = form.wanted(chosen.matching() if chosen.is_narrowing else None)
-        with _source(request, form, found) as source:
-            picture = Picture(source, turned=form.cleaned_data["turned"])
-            [found.answer] = query.like_each([Part(picture)], wanted)
-            if not found.asset:
-                found.sha256 = picture.sha256
+        wanted = form.wanted(chosen.among() if chosen.is_narrowing else None)
+        parts = [tile.part(turned=form.cleaned_data["turned"]) for tile in found.tiles]
+        if len(parts) > 1:
+            found.answer = query.like_all(parts, wanted)
+        else:
+            [found.answer] = query.like_each(parts, wanted)
     except Refused as refused:
         found.refused = refused
     return found
 
 
-@contextmanager
-def _source(request: Request, form: SearchForm, found: Found) -> Iterator[File[bytes] | Asset]:
-    """A file, what is at an address, or a stored asset; the first that is given. Raises Refused."""
-    image, url = form.cleaned_data["image"], form.cleaned_data["url"]
-    if image:
-        yield image
-    elif url and request.method == "POST":
-        if not request.user.is_authenticated:  # strangers could have much fetched in our name
-            raise Refused(Code.NOT_SIGNED_IN, "Sign in to search by an address.")
-        with in_turn():
-            at_url = fetch(url)
-        with at_url as file:
-            found.fetched = _fetched(file)
-            yield file
-    else:
-        found.asset = get_readable_asset(request, form.cleaned_data["asset"])
-        yield found.asset
-
-
-def _fetched(file: TemporaryUploadedFile) -> Fetched:
-    """Raises Refused where it is no picture."""
-    preview = sandbox.render_file(Path(file.temporary_file_path())).thumbnail
-    return Fetched(file.name or "", f"data:image/jpeg;base64,{base64.b64encode(preview).decode()}")
+def _show(request: Request, form: SearchForm, chosen: AssetFilter, found: Found) -> HttpResponse:
+    carried = addresses.carried(form, chosen)
+    context = {"form": form, "filter": chosen, "found": found, "asked": form.asked, "carried": carried}
+    context["chips"] = addresses.chips(form, chosen)
+    if found.answer:
+        context["serving_encoder"] = found.answer.encoder
+    is_whole = request.htmx.target != "results"  # the results alone, where filters change
+    context["is_beside_results"] = is_fragment(request) and not is_whole
+    if is_whole:
+        context |= {**names_offered(), "newest": _newest(request)}
+    fragment = "search/_search.html" if is_whole else "search/_results.html"
+    response = respond(request, "search/search.html", fragment, context, status=found.status)
+    if request.method != "POST":
+        told = push_url if is_whole else replace_url
+        response = told(response, addresses.address(form.asked, carried))
+    if context["is_beside_results"]:
+        response = trigger_client_event(response, "narrowed", after="swap")
+    return _marked(response, found)
 
 
 def _marked(response: HttpResponse, found: Found) -> HttpResponse:
@@ -139,21 +154,25 @@ def _marked(response: HttpResponse, found: Found) -> HttpResponse:
     return response
 
 
-def _carried(form: SearchForm, chosen: AssetFilter) -> str:
-    """The options and the filters, where they are not as they are anyway, as links carry them on."""
-    return "&".join(filter(None, [urlencode(form.options), chosen.query(without=chosen.errors)]))
-
-
-def _address(found: Found, carried: str) -> str:
-    """Where the same search is found again. One by a picture from outside has no address of its own."""
-    parts = [f"asset={found.asset.pk}"] if found.asset else []
-    parts += [carried] if carried else []
-    return "?".join([reverse("search:search"), *(["&".join(parts)] if parts else [])])
-
-
 def _newest(request: Request) -> AssetQuerySet:
     ready = Asset.objects.visible_to(request.user).filter(status=Asset.Status.READY)
     return ready.only("title", "width", "height").order_by("-pk")[:_OFFERED]
+
+
+@require_safe
+@for_readers
+def facets(request: Request) -> HttpResponse:
+    """Values of filters beside results, with how many assets each leaves to search among."""
+    chosen = AssetFilter(request.GET, Asset.objects.readable_by(request.user)).without(["status"])
+    found = [facet for facet in gallery_facets.of(chosen) if facet.name != "status"]  # what is not ready is not found
+    return render(request, "gallery/_facets.html", {"facets": found})
+
+
+@require_safe
+@for_readers
+def query_picture(request: Request, key: str) -> HttpResponseBase:
+    """Who has the id of one may see it: whoever is shown a search is to see what it is by."""
+    return send_rendition(get_object_or_404(QueryPicture.objects.alive(), pk=key).preview)
 
 
 # --- on an asset's page -------------------------------------------------------------------------------------
@@ -166,13 +185,13 @@ def similar(request: Request, asset_id: int) -> HttpResponse:
     asset = get_readable_asset(request, asset_id)
     if not is_fragment(request):
         return redirect(f"{reverse('search:search')}?asset={asset.pk}")
-    found = Found(asset)
+    found = Found()
     if asset.status != Asset.Status.PENDING:
         try:
             found.answer = query.like_asset(asset, Wanted(k=_ON_ASSET_PAGE))
         except Refused as refused:
             found.refused = refused
-    response = render(request, "search/_similar.html", {"found": found}, status=found.status)
+    response = render(request, "search/_similar.html", {"asset": asset, "found": found}, status=found.status)
     return _marked(response, found)
 
 

@@ -2,16 +2,20 @@
 
 import io
 import os
+import signal
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import translation
 from PIL import Image
 from rest_framework.test import APIClient
 
@@ -21,6 +25,8 @@ from search import encoders
 from search.encoders import EncoderSpec, registry
 from search.models import Encoder
 from tests.server import Server, answer, running
+
+pytest_plugins = ["tests.walking"]
 
 Picture = Callable[..., SimpleUploadedFile]
 
@@ -35,6 +41,40 @@ def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> byte
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+#: How long an example takes says more of what else runs than of what is tested.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
+
+
+# Where a shell's background job ignores Ctrl-C, whatever it starts does too, and nothing could be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core: tests of the whole product spend half of their time waiting for it."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that start the product, or commit, come first: they take longest, and short ones even out the end."""
+    long = {item.path for item in items if _is_long(item)}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    fixtures, database = getattr(item, "fixturenames", []), item.get_closest_marker("django_db")
+    commits = database is not None and database.kwargs.get("transaction", False)
+    return bool(commits or item.get_closest_marker("product") or {"product", "transactional_db"} & set(fixtures))
+
+
+def main_of(page: HttpResponse) -> str:
+    """What a page has of its own, besides what every page has."""
+    return page.content.decode().partition("<main")[2].partition("</main>")[0]
 
 
 @pytest.fixture
@@ -132,6 +172,13 @@ def site(settings) -> Iterator[str]:
 def _empty_cache() -> None:
     """Throttles and debouncing of one test must not reach into the next."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_language() -> Iterator[None]:
+    """A page in Chinese leaves its thread speaking Chinese, as every request chooses anew."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

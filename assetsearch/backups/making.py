@@ -42,17 +42,16 @@ from assetsearch.backups.manifest import (
     held,
     write_files,
 )
+from gallery import named_files
 from gallery.models import Asset, Collection, Tag
 from search import kinds
 from search.models import IndexBuild
 
-_ROWS_AT_ONCE = 2000
-
 
 class Owner(NamedTuple):
-    """What a file's asset says of it."""
+    """Whose a file is, in words, and what that says of it."""
 
-    asset_id: int
+    named: str
     #: Of originals; of what can be rendered anew it is not known.
     sha256: str = ""
 
@@ -109,9 +108,9 @@ class Gathered:
     def faults(self, names: Mapping[str, Owner]) -> Iterator[str]:
         for name, owner in names.items():
             if name in self.gone:
-                yield f"{name} of asset {owner.asset_id} is missing from the gallery"
+                yield f"{name} of {owner.named} is missing from the gallery"
             elif owner.sha256 and owner.sha256 != self.kept[name].sha256:
-                yield f"{name} of asset {owner.asset_id} is not what was uploaded"
+                yield f"{name} of {owner.named} is not what was uploaded"
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,13 @@ def _named() -> Iterator[str]:
 
 def _named_with_owners() -> Iterator[tuple[str, Owner]]:
     """Every file that a row names."""
-    rows = Asset.objects.order_by("pk").values_list("pk", "sha256", "original", "preview", "thumbnail")
-    for pk, sha256, original, *renditions in rows.iterator(_ROWS_AT_ONCE):
-        yield original, Owner(pk, sha256)
-        yield from ((name, Owner(pk)) for name in renditions if name)
+    for named in named_files.fields():
+        kind = named.model._meta.verbose_name  # noqa: SLF001 (public, so named)
+        if named.model is Asset and named.name == "original":
+            for pk, name, sha256 in named_files.rows(named, "sha256"):
+                yield name, Owner(f"{kind} {pk}", sha256)
+        else:
+            yield from ((name, Owner(f"{kind} {pk}")) for pk, name in named_files.rows(named))
 
 
 def _complete(gathered: Gathered, pg_dump: str) -> Manifest | None:

@@ -39,6 +39,7 @@ from assetsearch.backups.manifest import (
     damage_of,
     files,
 )
+from gallery import named_files
 from gallery.models import Asset, Collection, Tag
 from search import index
 from search.models import Encoder, IndexBuild
@@ -78,13 +79,13 @@ def restore(folder: Path, *, replace: bool, leave_out_damaged: bool) -> Restored
             raise BackupError(_told(restored.damaged))
         for damage in restored.damaged:
             del listed[damage.name]
-        before = _names_of_rows()
+        before = named_files.names()
         with _files_put(folder, listed, restored.how):
             _load(programs, folder / DATABASE, manifest.index_memory_mb)
         connection.close()  # whatever it knew of the tables is no longer so
         _restore_key(folder)
         restored.indexes = _make_ready()
-        restored.removed = _remove(before - _names_of_rows())
+        restored.removed = _remove(before - named_files.names())
     return restored
 
 
@@ -177,13 +178,6 @@ def _told(damaged: list[Damage]) -> str:
             "Try an older backup. With --leave-out-damaged all the rest is restored.",
         ]
     )
-
-
-def _names_of_rows() -> set[str]:
-    if not _has_tables():
-        return set()
-    rows = Asset.objects.order_by().values_list("original", "preview", "thumbnail").iterator()
-    return {name for names in rows for name in names if name}
 
 
 @contextmanager

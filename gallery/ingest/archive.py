@@ -14,9 +14,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
-from gallery.images import SUFFIXES
+from gallery.formats import SUFFIXES
 from gallery.ingest.bulk import Intake, Outcome
 from gallery.uploads import Details
 
@@ -50,7 +51,9 @@ def check_archive(archive: UploadedFile[bytes]) -> None:
     path = Path(archive.temporary_file_path())
     if (archive.size or 0) > settings.MAX_IMPORT_BYTES:
         limit = settings.MAX_IMPORT_BYTES // 1_000_000
-        raise Refused(Code.TOO_LARGE, f"The ZIP file is too large; at most {limit:,} MB are taken.")
+        raise Refused(
+            Code.TOO_LARGE, _("The ZIP file is too large; at most %(most)s MB are taken."), {"most": f"{limit:,}"}
+        )
     with open_archive(path):
         pass
 
@@ -62,7 +65,7 @@ def open_archive(path: Path) -> Iterator[ZipFile]:
         try:
             archive = ZipFile(file)
         except _DAMAGE:
-            raise Refused(Code.CORRUPT, "This is no ZIP file, or a damaged one.") from None
+            raise Refused(Code.CORRUPT, _("This is no ZIP file, or a damaged one.")) from None
         if len(archive.infolist()) >= _TOO_MANY_ENTRIES:
             raise _too_many()
         yield archive
@@ -78,7 +81,9 @@ class _Bounded(BufferedReader):
 
 
 def _too_many() -> Refused:
-    return Refused(Code.TOO_LARGE, f"The ZIP file holds {_TOO_MANY_ENTRIES:,} files or more. Divide it.")
+    return Refused(
+        Code.TOO_LARGE, _("The ZIP file holds %(most)s files or more. Divide it."), {"most": f"{_TOO_MANY_ENTRIES:,}"}
+    )
 
 
 def entries(archive: ZipFile, archive_bytes: int) -> list[Entry]:
@@ -91,7 +96,9 @@ def entries(archive: ZipFile, archive_bytes: int) -> list[Entry]:
         if not refused:
             room -= info.file_size
             if room < 0:
-                refused = Refused(Code.TOO_LARGE, "The ZIP file holds far more than its size; this is past the limit.")
+                refused = Refused(
+                    Code.TOO_LARGE, _("The ZIP file holds far more than its size; this is past the limit.")
+                )
         found.append(Entry(info, refused))
     return found
 
@@ -115,17 +122,17 @@ def _refusals(info: ZipInfo) -> Iterator[Refused]:
     """Why it is not taken, as far as the directory tells."""
     path = _path(info)
     if _is_link(info):
-        yield Refused(Code.UNSUPPORTED_TYPE, "It is a link and no file.")
+        yield Refused(Code.UNSUPPORTED_TYPE, _("It is a link and no file."))
     if path.is_absolute() or str(path)[1:2] == ":" or ".." in path.parts:
-        yield Refused(Code.INVALID, "Its name leads out of the archive.")
+        yield Refused(Code.INVALID, _("Its name leads out of the archive."))
     if info.flag_bits & _UNREADABLE_FLAGS:
-        yield Refused(Code.UNSUPPORTED_TYPE, "It is encrypted.")
+        yield Refused(Code.UNSUPPORTED_TYPE, _("It is encrypted."))
     if path.suffix.lower() in _ARCHIVE_SUFFIXES:
-        yield Refused(Code.UNSUPPORTED_TYPE, "It is an archive in an archive. Unpack it, and import that.")
+        yield Refused(Code.UNSUPPORTED_TYPE, _("It is an archive in an archive. Unpack it, and import that."))
     if info.compress_type not in _METHODS:
-        yield Refused(Code.UNSUPPORTED_TYPE, "It is compressed by another method than ZIP files usually are.")
+        yield Refused(Code.UNSUPPORTED_TYPE, _("It is compressed by another method than ZIP files usually are."))
     if info.file_size > settings.MAX_UPLOAD_BYTES or info.file_size > _MAX_RATIO * max(info.compress_size, 1):
-        yield Refused(Code.TOO_LARGE, "Unpacked it is too large.")
+        yield Refused(Code.TOO_LARGE, _("Unpacked it is too large."))
 
 
 def import_entries(archive: ZipFile, found: Iterable[Entry], owner: User, details: Details) -> Iterator[Outcome[Entry]]:
@@ -149,4 +156,6 @@ def _refusing(*damage: type[Exception]) -> Iterator[None]:
     try:
         yield
     except damage:
-        raise Refused(Code.CORRUPT, "It is damaged in the archive, or not of the size that the archive says.") from None
+        raise Refused(
+            Code.CORRUPT, _("It is damaged in the archive, or not of the size that the archive says.")
+        ) from None

@@ -16,15 +16,18 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Lower, Now
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
+from gallery.import_models import Import, Refusal
 from gallery.ingest.archive import entries, import_entries, open_archive
 from gallery.ingest.bulk import STOPPING, Outcome, printable
 from gallery.ingest.folder import folder_below, import_files, pictures
 from gallery.ingest.urls import import_urls
-from gallery.models import Asset, Import, Refusal
+from gallery.models import Asset, Collection
+from gallery.samples import catalogue
 from gallery.storage import sync
 from gallery.uploads import Details, storage_errors
 
@@ -78,6 +81,40 @@ def begin_folder(folder: str, owner: User, details: Details) -> Import:
     return _begin(Import.Kind.FOLDER, folder, owner, details)
 
 
+def begin_sample(owner: User) -> Import:
+    """The gallery of drawn pictures, in a collection of its own; the one under way where there is one."""
+    if going_on := Import.objects.open().filter(kind=Import.Kind.SAMPLE).first():
+        return going_on
+    wanted = catalogue.names()
+    details = Details(collection=_sample_collection(owner), tags=["sample"])
+    return _begin(
+        Import.Kind.SAMPLE, catalogue.COLLECTION, owner, details, sources=json.dumps(wanted), total=len(wanted)
+    )
+
+
+def _sample_collection(owner: User) -> Collection:
+    named = Collection.objects.alias(key=Lower("name")).filter(key=catalogue.COLLECTION.lower())
+    return named.first() or Collection.objects.create(name=catalogue.COLLECTION, owner=owner)
+
+
+def remove_sample(user: User) -> int:
+    """Delete the drawn pictures that are still in their collection, and then that; how many. Others' stay.
+
+    What somebody has moved to another collection is theirs to keep.
+    """
+    runs = Import.objects.visible_to(user).filter(kind=Import.Kind.SAMPLE)
+    for row in runs.open():
+        cancel(row)
+    found = Collection.objects.filter(pk__in=runs.values("collection"))
+    drawn = Asset.objects.filter(collection__in=found, source_url__startswith=catalogue.SOURCE)
+    doomed = drawn if user.is_staff else drawn.filter(owner=user)
+    count = doomed.count()
+    doomed.delete()
+    found.filter(assets=None).delete()
+    runs.delete()
+    return count
+
+
 def _begin(kind: Import.Kind, name: str, owner: User, details: Details, **fields: Any) -> Import:
     _check_number(owner)
     said = {"collection": details.collection, "tags": details.tags}
@@ -85,13 +122,24 @@ def _begin(kind: Import.Kind, name: str, owner: User, details: Details, **fields
 
 
 def _check_number(owner: User) -> None:
-    if Import.objects.under_way().filter(owner=owner).count() >= _MOST_UNDER_WAY:
-        raise Refused(Code.THROTTLED, "You have too many imports under way. Wait until one ends, or cancel one.")
+    if Import.objects.open().filter(owner=owner).count() >= _MOST_UNDER_WAY:
+        raise Refused(Code.THROTTLED, _("You have too many imports under way. Wait until one ends, or cancel one."))
+
+
+def pause(row: Import) -> bool:
+    """Whether it was under way. What is being stored just now still is, and then no worker takes it up."""
+    return bool(Import.objects.under_way().filter(pk=row.pk).update(state=Import.State.PAUSED))
+
+
+def resume(row: Import) -> bool:
+    """Whether it was paused. It goes on where it stopped."""
+    paused = Import.objects.filter(pk=row.pk, state=Import.State.PAUSED)
+    return bool(paused.update(state=Import.State.WAITING, attempts=0, marks=[]))
 
 
 def cancel(row: Import) -> bool:
-    """Whether it was under way, or had failed and could go on. What is being stored just now still is."""
-    cancelled = Import.objects.filter(pk=row.pk, state__in=[*Import.UNDER_WAY, Import.State.FAILED])
+    """Whether it was open, or had failed and could go on. What is being stored just now still is."""
+    cancelled = Import.objects.filter(pk=row.pk, state__in=[*Import.OPEN, Import.State.FAILED])
     if not cancelled.update(state=Import.State.CANCELLED, finished=Coalesce("finished", Now())):
         return False
     _forget(row.pk)
@@ -106,17 +154,21 @@ def may_be_retried(row: Import) -> bool:
     return has_left and _has_sources(row)
 
 
-def retry(row: Import) -> bool:
-    """Whether there is something to try again. Raises Refused."""
+def retry(row: Import, refusal_id: int | None = None) -> bool:
+    """Whether there is something to try again: of what was refused, one or all that may pass. Raises Refused."""
     with transaction.atomic():
         row = Import.objects.select_for_update(of=["self"]).get(pk=row.pk)
         if not may_be_retried(row):
             return False
         _check_number(row.owner)
-        row.refused -= row.refusals.filter(may_pass=True).update(again=True)
+        chosen = {} if refusal_id is None else {"pk": refusal_id}
+        again = row.refusals.filter(may_pass=True, again=False, **chosen).update(again=True)
+        if chosen and not again:
+            return False
+        row.refused -= again
         row.state, row.error, row.attempts = Import.State.WAITING, "", 0
         row.started = row.finished = row.leased_until = None
-        row.done_before = row.done
+        row.marks = []
         row.save()
     return True
 
@@ -174,20 +226,24 @@ def work(import_id: int, turn: int) -> Import | None:
         with _opened(row) as sources:
             _Slice(row, sources, is_left_behind=is_left_behind).work()
     except Refused as refused:
-        _end(row, Import.State.FAILED, refused.detail)
+        _end(row, Import.State.FAILED, str(refused))
         return None
     except (OperationalError, InterfaceError):  # the lease runs out, and the sweep takes it up
         raise
     except Exception:
         logger.exception("Import %s ended", row.pk)
-        _end(row, Import.State.FAILED, "Something went wrong here. It was logged.")
+        _end(row, Import.State.FAILED, _("Something went wrong here. It was logged."))
         return None
     return _released(row)
 
 
 def _check_attempts(row: Import) -> None:
     if row.attempts > _MOST_ATTEMPTS:
-        raise Refused(Code.INTERNAL, f"It was taken up {_MOST_ATTEMPTS} times, and each time nothing came of it.")
+        raise Refused(
+            Code.INTERNAL,
+            _("It was taken up %(times)s times, and each time nothing came of it."),
+            {"times": _MOST_ATTEMPTS},
+        )
 
 
 def _released(row: Import) -> Import | None:
@@ -213,7 +269,9 @@ def _end(row: Import, state: Import.State, error: str = "") -> None:
 @contextmanager
 def _opened(row: Import) -> Iterator[_Sources[Any]]:
     """Raises Refused."""
-    if row.kind == Import.Kind.URLS:
+    if row.kind == Import.Kind.SAMPLE:
+        yield _Sources(row.source_list, catalogue.import_drawn)
+    elif row.kind == Import.Kind.URLS:
         yield _Sources(row.source_list, import_urls)
     elif row.kind == Import.Kind.FOLDER:
         folder = folder_below(row.name)
@@ -222,7 +280,7 @@ def _opened(row: Import) -> Iterator[_Sources[Any]]:
     else:
         path = _kept_archive(row.pk)
         if not path.exists():
-            raise Refused(Code.NOT_FOUND, "The ZIP file is not there any more. Send it again.")
+            raise Refused(Code.NOT_FOUND, _("The ZIP file is not there any more. Send it again."))
         with open_archive(path) as archive:
             yield _Sources(entries(archive, path.stat().st_size), partial(import_entries, archive))
 
@@ -252,7 +310,7 @@ class _Slice(Generic[T]):
         for outcome in self._sources.store_all(self._left(until), row.owner, details):
             if outcome.refused and outcome.refused.code in STOPPING:
                 self._is_stopped = True  # it is not counted, and comes again when there is room, or an answer
-                _end(row, Import.State.FAILED, outcome.refused.detail)
+                _end(row, Import.State.FAILED, str(outcome.refused))
             else:
                 self._record(self._positions[outcome.source], outcome)
 
@@ -300,7 +358,7 @@ class _Slice(Generic[T]):
             position=position,
             source=printable(str(self._sources.named(outcome.source)))[:_LONGEST_SOURCE],
             code=outcome.refused.code,
-            detail=printable(outcome.refused.detail),
+            detail=printable(str(outcome.refused)),
             may_pass=outcome.may_pass,
         )
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 from django.db import InterfaceError, OperationalError, connection
+from django.utils.translation import gettext_noop
 
 from gallery.errors import Code, Refused
 from gallery.models import Asset
@@ -73,13 +74,17 @@ class Intake(Generic[T]):
             return Outcome(source, refused=refused, may_pass=refused.code in _PASSING)
         except OSError as error:
             return Outcome(
-                source, refused=Refused(Code.CORRUPT, f"The file cannot be read: {error.strerror}."), may_pass=True
+                source,
+                refused=Refused(
+                    Code.CORRUPT, gettext_noop("The file cannot be read: %(error)s."), {"error": error.strerror}
+                ),
+                may_pass=True,
             )
         except (OperationalError, InterfaceError):  # the database does not answer, and would not for the others
             raise
         except Exception:
             logger.exception("%s could not be stored", source)
-            fault = Refused(Code.INTERNAL, "Something went wrong here. It was logged.")
+            fault = Refused(Code.INTERNAL, gettext_noop("Something went wrong here. It was logged."))
             return Outcome(source, refused=fault, may_pass=True)
         return Outcome(source, stored=not stored.duplicate, duplicate=stored.duplicate, asset=stored.asset)
 

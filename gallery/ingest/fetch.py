@@ -18,6 +18,7 @@ import httpcore2
 import httpx2
 from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.utils.translation import gettext_noop
 
 from gallery.errors import Code, Refused
 from gallery.ingest.guard import GuardedBackend
@@ -53,7 +54,9 @@ def fetch(url: str) -> TemporaryUploadedFile:
 def in_turn() -> Iterator[None]:
     """For a web request, as long as it fetches. Raises Refused (throttled) where as many do as may."""
     if not _TURNS.acquire(blocking=False):
-        raise Refused(Code.THROTTLED, "Too many pictures are being fetched right now. Try again in a moment.")
+        raise Refused(
+            Code.THROTTLED, gettext_noop("Too many pictures are being fetched right now. Try again in a moment.")
+        )
     try:
         yield
     finally:
@@ -79,16 +82,18 @@ def parse(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
         url = base.join(text) if base else httpx2.URL(text)
         host = url.host
     except (httpx2.InvalidURL, ValueError):  # the latter of names such as xn--, which stand for none
-        raise Refused(Code.INVALID, "This is no URL.") from None
+        raise Refused(Code.INVALID, gettext_noop("This is no URL.")) from None
     if url.scheme not in _SCHEMES:
-        raise Refused(Code.INVALID, "Only URLs that begin with http:// or https:// are fetched.")
+        raise Refused(Code.INVALID, gettext_noop("Only URLs that begin with http:// or https:// are fetched."))
     if not host:
-        raise Refused(Code.INVALID, "The URL names no server.")
+        raise Refused(Code.INVALID, gettext_noop("The URL names no server."))
     if url.userinfo:
-        raise Refused(Code.INVALID, "URLs with a user name or a password in them are not fetched.")
+        raise Refused(Code.INVALID, gettext_noop("URLs with a user name or a password in them are not fetched."))
     port = url.port if url.port is not None else _SCHEMES[url.scheme]
     if port not in _SCHEMES.values() and port < _FIRST_UNPRIVILEGED_PORT:
-        raise Refused(Code.INVALID, f"Port {port} is not one that pictures are fetched from.")
+        raise Refused(
+            Code.INVALID, gettext_noop("Port %(port)s is not one that pictures are fetched from."), {"port": port}
+        )
     return url
 
 
@@ -100,7 +105,9 @@ def _follow(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> TemporaryUploade
                 check(response)
                 return spool(response, url, _pieces(response))
         url = parse(location, url)
-    raise Refused(Code.FETCH_FAILED, f"The URL is redirected more than {_MAX_REDIRECTS} times.")
+    raise Refused(
+        Code.FETCH_FAILED, gettext_noop("The URL is redirected more than %(times)s times."), {"times": _MAX_REDIRECTS}
+    )
 
 
 def get(pool: httpcore2.ConnectionPool, url: httpx2.URL) -> AbstractContextManager[httpcore2.Response]:
@@ -137,10 +144,14 @@ def spool(response: httpcore2.Response, url: httpx2.URL, pieces: Iterable[bytes]
 
 def check(response: httpcore2.Response) -> None:
     if response.status != HTTPStatus.OK:
-        raise Refused(Code.FETCH_FAILED, f"The server answers {named_status(response.status)}.")
+        raise Refused(
+            Code.FETCH_FAILED, gettext_noop("The server answers %(status)s."), {"status": named_status(response.status)}
+        )
     encoding = header(response, "content-encoding")
     if encoding.lower() not in {"", "identity"}:
-        raise Refused(Code.FETCH_FAILED, "The server sends the file compressed, although it was asked not to.")
+        raise Refused(
+            Code.FETCH_FAILED, gettext_noop("The server sends the file compressed, although it was asked not to.")
+        )
     declared = header(response, "content-length")
     if declared.isdecimal() and int(declared) > settings.MAX_UPLOAD_BYTES:
         raise too_large()
@@ -162,7 +173,9 @@ def _pieces(response: httpcore2.Response) -> Iterator[bytes]:
                 raise too_large()
             yield piece
     except (httpcore2.NetworkError, httpcore2.ProtocolError):
-        raise Refused(Code.FETCH_FAILED, "The transfer broke off before the whole file had come.") from None
+        raise Refused(
+            Code.FETCH_FAILED, gettext_noop("The transfer broke off before the whole file had come.")
+        ) from None
 
 
 def _file_name(response: httpcore2.Response, url: httpx2.URL) -> str:
@@ -190,6 +203,10 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except httpcore2.TimeoutException:
-        raise Refused(Code.FETCH_FAILED, f"The server did not send it within {settings.FETCH_TIMEOUT_S} s.") from None
+        raise Refused(
+            Code.FETCH_FAILED,
+            gettext_noop("The server did not send it within %(seconds)s s."),
+            {"seconds": settings.FETCH_TIMEOUT_S},
+        ) from None
     except (httpcore2.NetworkError, httpcore2.ProtocolError):
-        raise Refused(Code.FETCH_FAILED, "The server does not answer as a web server does.") from None
+        raise Refused(Code.FETCH_FAILED, gettext_noop("The server does not answer as a web server does.")) from None

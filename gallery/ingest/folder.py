@@ -9,9 +9,10 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
+from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
-from gallery.images import SUFFIXES
+from gallery.formats import SUFFIXES
 from gallery.ingest.bulk import Intake, Outcome
 from gallery.uploads import Details
 
@@ -27,7 +28,7 @@ def folder_below(name: str) -> Path:
         folder = root.parent
     if not (folder.is_relative_to(root) and folder.is_dir()):
         # the same words for all, or they would tell what there is outside
-        raise Refused(Code.NOT_FOUND, "There is no such folder to import from.")
+        raise Refused(Code.NOT_FOUND, _("There is no such folder to import from."))
     return folder
 
 
@@ -46,7 +47,7 @@ def _is_offered(name: Path) -> bool:
 
 def _root() -> Path:
     if settings.IMPORT_ROOT is None:
-        raise Refused(Code.NOT_FOUND, "Folders are imported where IMPORT_ROOT names one.")
+        raise Refused(Code.NOT_FOUND, _("Folders are imported where IMPORT_ROOT names one."))
     return settings.IMPORT_ROOT.resolve()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpcore2
 import psutil
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
 
@@ -81,14 +82,16 @@ class GuardedBackend(httpcore2.NetworkBackend):
                 return _TimedStream(stream, self._deadline)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        raise Refused(Code.FETCH_FAILED, f"{host} cannot be reached.")
+        raise Refused(Code.FETCH_FAILED, _("%(host)s cannot be reached."), {"host": host})
 
 
 def _vetted_addresses(host: str, deadline: float) -> list[str]:
     found = _resolve(host, deadline)
     if not found or not all(_is_allowed(ip_address(address)) for address in found):
         # the same words for both, or they would tell which names there are inside
-        raise Refused(Code.FETCH_FAILED, f"{host} is no server on the internet, and others are not asked.")
+        raise Refused(
+            Code.FETCH_FAILED, _("%(host)s is no server on the internet, and others are not asked."), {"host": host}
+        )
     return found
 
 
@@ -137,8 +140,11 @@ class _TimedStream(httpcore2.NetworkStream):
             secured = self._stream.start_tls(ssl_context, server_hostname, _seconds_left(self._deadline))
         except httpcore2.ConnectError as error:
             reason = getattr(error.__cause__, "verify_message", "") or "it speaks no TLS that we do"
-            detail = f"No secure connection can be made to {server_hostname}: {reason.rstrip('.')}."
-            raise Refused(Code.FETCH_FAILED, detail) from None
+            raise Refused(
+                Code.FETCH_FAILED,
+                _("No secure connection can be made to %(host)s: %(reason)s."),
+                {"host": server_hostname, "reason": reason.rstrip(".")},
+            ) from None
         return _TimedStream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 
 from gallery.errors import Refused
 from gallery.ingest.bulk import Intake, Outcome
@@ -27,10 +28,11 @@ def faults(lines: Iterable[str]) -> Iterator[str]:
             try:
                 parse(url)
             except Refused as refused:
-                yield f"Line {number}: {refused.detail}"
+                yield _("Line %(number)s: %(fault)s") % {"number": number, "fault": refused.detail}
             else:
                 if len(url) > MAX_URL:
-                    yield f"Line {number}: A URL has at most {MAX_URL:,} characters."
+                    too_long = _("A URL has at most %(most)s characters.") % {"most": f"{MAX_URL:,}"}
+                    yield _("Line %(number)s: %(fault)s") % {"number": number, "fault": too_long}
 
 
 def import_urls(urls: Iterable[str], owner: User, details: Details) -> Iterator[Outcome[str]]:

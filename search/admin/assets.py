@@ -3,6 +3,8 @@
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from gallery.admin import AssetAdmin
 from gallery.models import Asset
@@ -17,12 +19,14 @@ admin.site.unregister(Asset)
 class SearchableAssetAdmin(AssetAdmin):
     actions = [*(AssetAdmin.actions or []), "embed_again"]
 
-    @admin.action(description="Embed selected assets again", permissions=["change"])
+    @admin.action(description=_("Embed selected assets again"), permissions=["change"])
     def embed_again(self, request: HttpRequest, assets: QuerySet[Asset]) -> None:
         row = Encoder.objects.active()
         if row is None:
-            self.message_user(request, "No encoder serves yet. Run manage.py prepare.", messages.ERROR)
+            self.message_user(request, _("No encoder serves yet. Run manage.py prepare."), messages.ERROR)
             return
         pipeline.retry(ids(assets, "pk"), row)
         tasks.queue_pending()
-        self.message_user(request, f"{row} embeds the selected assets again.", messages.SUCCESS)
+        self.message_user(
+            request, gettext("%(encoder)s embeds the selected assets again.") % {"encoder": row}, messages.SUCCESS
+        )

@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from gallery.models import Asset
 from search import pipeline, tasks
@@ -16,9 +18,9 @@ from search.models import Embedding, Encoder
 
 
 class State(TextChoices):
-    EMBEDDED = "embedded", "Embedded"
-    FAILED = "failed", "Failed"
-    PENDING = "pending", "Pending"
+    EMBEDDED = "embedded", _("Embedded")
+    FAILED = "failed", _("Failed")
+    PENDING = "pending", _("Pending")
 
 
 #: Each row is in one state. Those without a vector are few, and have an index of their own.
@@ -30,11 +32,11 @@ IN_STATE = {
 
 
 class StateFilter(admin.SimpleListFilter):
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return State.choices
+        return [(value, str(label)) for value, label in State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
@@ -49,10 +51,10 @@ class EmbeddingAdmin(ReadOnlyAdmin):
     list_select_related = ["asset", "encoder"]
     list_filter = [StateFilter, "encoder"]
     search_fields = ["asset__title"]
-    search_help_text = "Words of an asset's title, file name and tags, or how they begin."
+    search_help_text = _("Words of an asset's title, file name and tags, or how they begin.")
     ordering = ["-id"]
     actions = ["retry"]
-    fields = ["asset_link", "encoder", "state", "attempts", "claimed_until", "error", "embedded_at"]
+    fields = ["asset_link", "encoder", "state", "attempts", "claimed_until", "reason", "embedded_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Embedding]:
         """Without the vectors, 1.5 kB a row."""
@@ -67,19 +69,19 @@ class EmbeddingAdmin(ReadOnlyAdmin):
             return queryset, False
         return queryset.filter(asset__in=Asset.objects.matching(search_term)), False
 
-    @admin.display(description="asset", ordering="asset")
+    @admin.display(description=_("asset"), ordering="asset")
     def asset_link(self, embedding: Embedding) -> SafeString:
         address = reverse("admin:gallery_asset_change", args=[embedding.asset_id])
         return format_html('<a href="{}">{}</a>', address, embedding.asset)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, embedding: Any) -> str:
-        return State(embedding.state).label
+        return str(State(embedding.state).label)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "change")
 
-    @admin.action(description="Embed again", permissions=["retry"])
+    @admin.action(description=_("Embed again"), permissions=["retry"])
     def retry(self, request: HttpRequest, embeddings: QuerySet[Embedding]) -> None:
         chosen = embeddings.order_by()
         for row in Encoder.objects.filter(pk__in=chosen.values("encoder")):
@@ -89,10 +91,12 @@ class EmbeddingAdmin(ReadOnlyAdmin):
 
     def _say_what_follows(self, request: HttpRequest, row: Encoder) -> None:
         if row.is_active or row.work == Encoder.Work.FILL:
-            self.message_user(request, f"{row} embeds the assets again.", messages.SUCCESS)
-        else:
             self.message_user(
-                request,
-                f"{row} does not serve, so nothing embeds with it by itself. Run: manage.py embed --encoder {row.name}",
-                messages.WARNING,
+                request, gettext("%(encoder)s embeds the assets again.") % {"encoder": row}, messages.SUCCESS
             )
+        else:
+            idle = gettext(
+                "%(encoder)s does not serve, so nothing embeds with it by itself. "
+                "Run: manage.py embed --encoder %(encoder)s"
+            )
+            self.message_user(request, idle % {"encoder": row.name}, messages.WARNING)

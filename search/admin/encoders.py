@@ -12,10 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from gallery.reasons import retold
 from search import encoders, switching, tasks
 from search.admin.base import ReadOnlyAdmin, rounded
 from search.admin.embeddings import State as EmbeddingState
@@ -30,7 +34,7 @@ _REFRESH_S = 5
 class StartForm(forms.Form):
     """Which encoder to bring in, of those that nothing was embedded with yet."""
 
-    encoder = forms.ChoiceField(widget=forms.Select({"aria-label": "Encoder"}))
+    encoder = forms.ChoiceField(widget=forms.Select({"aria-label": _("Encoder")}))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,7 +46,7 @@ class StartForm(forms.Form):
 @admin.register(Encoder)
 class EncoderAdmin(ReadOnlyAdmin):
     list_display = [
-        "name", "state", "embedded", "failed", "pending", rounded("images_per_s", 1, "images/s"), "index", "dtype",
+        "name", "state", "embedded", "failed", "pending", rounded("images_per_s", 1, _("images/s")), "index", "dtype",
         "dimensions", "short_revision", "short_error", "created",
     ]  # fmt: skip
     ordering = ["-is_active", "name", "-id"]
@@ -54,16 +58,16 @@ class EncoderAdmin(ReadOnlyAdmin):
 
     # --- columns ---
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, row: Encoder) -> SafeString:
         address = reverse("admin:search_encoder_progress", args=[row.pk])
         return format_html('<a href="{}">{}</a>', address, Standing(row).told)
 
-    @admin.display(ordering="embedded_count")
+    @admin.display(description=_("embedded"), ordering="embedded_count")
     def embedded(self, row: Any) -> SafeString:
         return self._count_link(row, EmbeddingState.EMBEDDED, row.embedded_count)
 
-    @admin.display(ordering="failed_count")
+    @admin.display(description=_("failed"), ordering="failed_count")
     def failed(self, row: Any) -> SafeString:
         return self._count_link(row, EmbeddingState.FAILED, row.failed_count)
 
@@ -71,16 +75,16 @@ class EncoderAdmin(ReadOnlyAdmin):
         address = reverse("admin:search_embedding_changelist")
         return format_html('<a href="{}?encoder__id__exact={}&state={}">{}</a>', address, row.pk, state.value, count)
 
-    @admin.display(description="pending")
+    @admin.display(description=_("pending"))
     def pending(self, row: Encoder) -> int:
         return Standing(row).pending
 
-    @admin.display(description="index")
+    @admin.display(description=_("index"))
     def index(self, row: Encoder) -> str:
         build = Standing(row).build
-        return "none" if build is None else f"{build.kind} {build.recall or 0:.3f}"
+        return gettext("none") if build is None else f"{build.kind} {build.recall or 0:.3f}"
 
-    @admin.display(description="revision")
+    @admin.display(description=_("revision"))
     def short_revision(self, row: Encoder) -> str:
         return row.revision[:12]
 
@@ -92,35 +96,37 @@ class EncoderAdmin(ReadOnlyAdmin):
     def has_retire_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "delete")
 
-    @admin.action(description="Embed the gallery with the selected encoder, or go on", permissions=["activate"])
+    @admin.action(description=_("Embed the gallery with the selected encoder, or go on"), permissions=["activate"])
     def fill(self, request: HttpRequest, rows: QuerySet[Encoder]) -> None:
-        if self._done_to_one(request, rows, switching.fill, "{} is filled by the workers, beside the one that serves."):
+        if self._done_to_one(
+            request, rows, switching.fill, _("{} is filled by the workers, beside the one that serves.")
+        ):
             tasks.queue_pending()
 
-    @admin.action(description="Pause embedding with the selected encoder", permissions=["activate"])
+    @admin.action(description=_("Pause embedding with the selected encoder"), permissions=["activate"])
     def pause(self, request: HttpRequest, rows: QuerySet[Encoder]) -> None:
-        self._done_to_one(request, rows, switching.pause, "{} is paused. What it has made is kept.")
+        self._done_to_one(request, rows, switching.pause, _("{} is paused. What it has made is kept."))
 
-    @admin.action(description="Let the selected encoder serve searches", permissions=["activate"])
+    @admin.action(description=_("Let the selected encoder serve searches"), permissions=["activate"])
     def activate(self, request: HttpRequest, rows: QuerySet[Encoder]) -> None:
-        if self._done_to_one(request, rows, switching.activate, "{} serves searches now."):
+        if self._done_to_one(request, rows, switching.activate, _("{} serves searches now.")):
             tasks.queue_pending()  # what was uploaded meanwhile may have vectors by the other alone
 
-    @admin.action(description="Retire the selected encoder: delete all it made", permissions=["retire"])
+    @admin.action(description=_("Retire the selected encoder: delete all it made"), permissions=["retire"])
     def retire(self, request: HttpRequest, rows: QuerySet[Encoder]) -> HttpResponse | None:
         row = self._one(request, rows)
         return redirect("admin:search_encoder_retire", row.pk) if row else None
 
     def _done_to_one(
-        self, request: HttpRequest, rows: QuerySet[Encoder], what: Callable[[Encoder], object], said: str
+        self, request: HttpRequest, rows: QuerySet[Encoder], what: Callable[[Encoder], object], said: Promise
     ) -> bool:
         row = self._one(request, rows)
         try:
             if row:
                 what(row)
-                self.message_user(request, said.format(row), messages.SUCCESS)
+                self.message_user(request, str(said).format(row), messages.SUCCESS)
         except CannotSwitch as error:
-            self.message_user(request, str(error), messages.ERROR)
+            self.message_user(request, retold(str(error)), messages.ERROR)
             return False
         return row is not None
 
@@ -128,7 +134,7 @@ class EncoderAdmin(ReadOnlyAdmin):
         chosen = list(rows)
         if len(chosen) == 1:
             return chosen[0]
-        self.message_user(request, "Select one encoder: one serves at a time.", messages.ERROR)
+        self.message_user(request, _("Select one encoder: one serves at a time."), messages.ERROR)
         return None
 
     # --- pages ---
@@ -154,7 +160,7 @@ class EncoderAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = StartForm(request.POST)
         if not form.is_valid():
-            self.message_user(request, "There is no such encoder to bring in.", messages.ERROR)
+            self.message_user(request, _("There is no such encoder to bring in."), messages.ERROR)
             return redirect(_CHANGELIST)
         row = Encoder.objects.for_spec(encoders.spec(form.cleaned_data["encoder"]))
         switching.fill(row)
@@ -186,17 +192,21 @@ class EncoderAdmin(ReadOnlyAdmin):
         try:
             if request.method == "GET":
                 standing = switching.retirable(row)
-                return self._page(request, "retire", {"title": f"Retire {row}?", "standing": standing})
+                return self._page(
+                    request,
+                    "retire",
+                    {"title": gettext("Retire %(encoder)s?") % {"encoder": row}, "standing": standing},
+                )
             switching.begin_retiring(row)
         except CannotSwitch as error:
-            self.message_user(request, str(error), messages.ERROR)
+            self.message_user(request, retold(str(error)), messages.ERROR)
             return redirect(_CHANGELIST)
         tasks.queue_retirement()
-        self.message_user(request, f"The workers retire {row}.", messages.SUCCESS)
+        self.message_user(request, gettext("The workers retire %(encoder)s.") % {"encoder": row}, messages.SUCCESS)
         return redirect(_CHANGELIST)
 
     def _gone(self, request: HttpRequest) -> HttpResponse:
-        self.message_user(request, "There is no such encoder, or it is retired by now.", messages.WARNING)
+        self.message_user(request, _("There is no such encoder, or it is retired by now."), messages.WARNING)
         return redirect(_CHANGELIST)
 
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
@@ -205,12 +215,12 @@ class EncoderAdmin(ReadOnlyAdmin):
 
     def _buttons(self, request: HttpRequest, standing: Standing) -> dict[str, str]:
         """Actions of the list that make sense for the encoder now, and what their buttons say."""
-        if standing.state in {State.SERVING, State.RETIRING}:
+        if standing.state == State.RETIRING:
             return {}
         buttons: dict[str, str] = {}
         if self.may(request, "change"):
-            is_filling = standing.row.work == Encoder.Work.FILL
-            buttons |= {"pause": "Pause"} if is_filling else {"fill": "Go on embedding"}
+            buttons |= {"pause": gettext("Pause")} if standing.is_filled else {"fill": gettext("Go on embedding")}
             if standing.state == State.READY:
-                buttons["activate"] = "Let it serve searches"
-        return buttons | ({"retire": "Retire…"} if self.may(request, "delete") else {})
+                buttons["activate"] = gettext("Let it serve searches")
+        may_retire = self.may(request, "delete") and not standing.row.is_active
+        return buttons | ({"retire": gettext("Retire…")} if may_retire else {})

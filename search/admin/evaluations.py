@@ -7,6 +7,8 @@ from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from search.admin.base import ReadOnlyAdmin
 from search.models import Evaluation
@@ -44,15 +46,15 @@ class EvaluationAdmin(ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may(request, "delete")  # nothing depends on them
 
-    @admin.action(description="Compare the two selected", permissions=["view"])
+    @admin.action(description=_("Compare the two selected"), permissions=["view"])
     def compare(self, request: HttpRequest, chosen: QuerySet[Evaluation]) -> HttpResponse | None:
         both = list(chosen.order_by("taken", "pk")[: _COMPARED_AT_ONCE + 1])
         if len(both) != _COMPARED_AT_ONCE:
-            self.message_user(request, "Select two evaluations to compare.", messages.ERROR)
+            self.message_user(request, _("Select two evaluations to compare."), messages.ERROR)
             return None
         context = {
             **self.admin_site.each_context(request),
-            "title": "Two evaluations",
+            "title": gettext("Two evaluations"),
             "opts": self.opts,
             "both": both,
             "measures": sorted(_side_by_side(*(_without_counts(one.metrics) for one in both)), key=_by_name_and_k),

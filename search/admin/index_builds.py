@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from search import index, kinds, tasks
@@ -21,14 +23,14 @@ from search.tuned import Tuning
 class BuildForm(forms.Form):
     kind = forms.ChoiceField(
         choices=kinds.CHOICES,
-        widget=forms.Select({"aria-label": "Kind of index"}),
-        error_messages=dict.fromkeys(["invalid_choice", "required"], "There is no such kind of index."),
+        widget=forms.Select({"aria-label": _("Kind of index")}),
+        error_messages=dict.fromkeys(["invalid_choice", "required"], _("There is no such kind of index.")),
     )
-    beside = forms.BooleanField(label="To compare only", required=False)
+    beside = forms.BooleanField(label=_("To compare only"), required=False)
 
     def clean(self) -> None:
         if self.cleaned_data.get("beside") and self.cleaned_data.get("kind") == kinds.EXACT:
-            self.add_error("beside", "Exact search needs no index, and can be compared as it is.")
+            self.add_error("beside", _("Exact search needs no index, and can be compared as it is."))
 
 
 def _build_form() -> BuildForm:
@@ -48,32 +50,34 @@ def effort(build: IndexBuild) -> dict[str, int]:
 @admin.register(IndexBuild)
 class IndexBuildAdmin(ReadOnlyAdmin):
     list_display = [
-        "kind", "encoder", "state", "rows", rounded("recall", 3), "searched_with", "started", "duration", "short_error",
+        "kind", "encoder", "state", "rows", rounded("recall", 3, _("recall")), "searched_with", "started", "duration",
+        "short_error",
     ]  # fmt: skip
     list_select_related = ["encoder"]
     list_filter = ["state", "kind", "encoder"]
     ordering = ["-started"]
     actions = ["drop"]
 
-    @admin.action(description="Drop the selected that are kept to compare", permissions=["build"])
+    @admin.action(description=_("Drop the selected that are kept to compare"), permissions=["build"])
     def drop(self, request: HttpRequest, chosen: QuerySet[IndexBuild]) -> None:
         kept = list(IndexBuild.objects.filter(pk__in=chosen.values("pk")).beside())
         for build in kept:
             tasks.queue_dropping(build)
         if kept:
-            self.message_user(request, f"A worker drops {len(kept)}.", messages.SUCCESS)
+            said = ngettext("A worker drops %(count)d index.", "A worker drops %(count)d indexes.", len(kept))
+            self.message_user(request, said % {"count": len(kept)}, messages.SUCCESS)
         else:
-            self.message_user(request, "None of these is kept to compare.", messages.ERROR)
+            self.message_user(request, _("None of these is kept to compare."), messages.ERROR)
 
     def has_build_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "add")
 
-    @admin.display(description="parameters")
+    @admin.display(description=_("parameters"))
     def searched_with(self, build: IndexBuild) -> str:
         """What it was built with, and is searched with."""
         return listed({**build.summary, **effort(build)})
 
-    @admin.display(description="duration")
+    @admin.display(description=_("duration"))
     def duration(self, build: IndexBuild) -> timedelta | None:
         """In whole seconds."""
         if build.finished is None:
@@ -97,7 +101,7 @@ class IndexBuildAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = BuildForm(request.POST)
         if Encoder.objects.active() is None:
-            self.message_user(request, "No encoder serves yet. Run manage.py prepare.", messages.ERROR)
+            self.message_user(request, _("No encoder serves yet. Run manage.py prepare."), messages.ERROR)
         elif not form.is_valid():
             self.message_user(
                 request, " ".join(str(error) for errors in form.errors.values() for error in errors), messages.ERROR
@@ -106,7 +110,7 @@ class IndexBuildAdmin(ReadOnlyAdmin):
             tasks.queue_index_build(form.cleaned_data["kind"], beside=form.cleaned_data["beside"])
             self.message_user(
                 request,
-                "A worker builds the index. Searches go on meanwhile; the build appears here.",
+                _("A worker builds the index. Searches go on meanwhile; the build appears here."),
                 messages.SUCCESS,
             )
         return redirect("admin:search_indexbuild_changelist")

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from search import charts, tasks
@@ -27,15 +28,16 @@ _MOST_CHECKS, _MOST_TRIED = 365, 200
 class MeasurementAdmin(ReadOnlyAdmin):
     list_display = [
         "taken", "kind", "purpose", "rows",
-        rounded("recall", 3), rounded("recall_recent", 3, "recent queries"), rounded("recall_filtered", 3, "filtered"),
-        rounded("p50_ms", 2, "p50 (ms)"), "measured_with", "encoder",
+        rounded("recall", 3, _("recall")), rounded("recall_recent", 3, _("recent queries")),
+        rounded("recall_filtered", 3, _("filtered")),
+        rounded("p50_ms", 2, _("p50 (ms)")), "measured_with", "encoder",
     ]  # fmt: skip
     list_select_related = ["encoder"]
     list_filter = ["purpose", "kind", "encoder"]
     date_hierarchy = "taken"
     ordering = ["-taken"]
 
-    @admin.display(description="parameters")
+    @admin.display(description=_("parameters"))
     def measured_with(self, measurement: Measurement) -> str:
         return listed(measurement.parameters)
 
@@ -55,10 +57,14 @@ class MeasurementAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         row = Encoder.objects.active()
         if row is None or IndexBuild.objects.serving(row) is None:
-            self.message_user(request, "No index serves: every search is exact, and misses nothing.", messages.WARNING)
+            self.message_user(
+                request, _("No index serves: every search is exact, and misses nothing."), messages.WARNING
+            )
         else:
             tasks.queue_measurement()
-            self.message_user(request, "A worker measures the index. The measurement appears here.", messages.SUCCESS)
+            self.message_user(
+                request, _("A worker measures the index. The measurement appears here."), messages.SUCCESS
+            )
         return redirect("admin:search_measurement_changelist")
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.utils.translation import gettext_noop as _
+
 from search.encoders.base import EncoderUnavailable
 
 if TYPE_CHECKING:
@@ -91,7 +93,9 @@ def _download(file: HubFile) -> Path:
     url = hf_hub_url(file.repository, file.name, revision=file.revision)
     announced = _in_time(partial(get_hf_file_metadata, url))
     if announced.commit_hash is None or announced.etag is None:
-        raise EncoderUnavailable(f"{url} does not answer as a model hub does.", "Check HF_ENDPOINT and the proxy.")
+        raise EncoderUnavailable(
+            _("%(url)s does not answer as a model hub does.") % {"url": url}, _("Check HF_ENDPOINT and the proxy.")
+        )
     cache = Path(constants.HF_HUB_CACHE)
     blob = cache / f"models--{file.repository.replace('/', '--')}" / "blobs" / announced.etag
     lock = cache / ".locks" / f"{blob.name}.part.lock"
@@ -114,7 +118,8 @@ def _fill(blob: Path, url: str, file: HubFile, announced: "HfFileMetadata") -> N
     if not is_as_named(part, blob.name):
         part.unlink()
         raise EncoderUnavailable(
-            f"What {url} sent is not what it had announced.", "Try again; check any proxy between."
+            _("What %(url)s sent is not what it had announced.") % {"url": url},
+            _("Try again; check any proxy between."),
         )
     part.replace(blob)
 
@@ -192,31 +197,42 @@ def _explained(error: Exception, file: HubFile) -> EncoderUnavailable:
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    hub = f"The model hub at {constants.ENDPOINT}"
+    hub = constants.ENDPOINT
     if isinstance(error, HfHubHTTPError):
         return _refused(hub, error.response.status_code, file)
     if isinstance(error, OfflineModeIsEnabled):
         return EncoderUnavailable(
-            f"{file} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it for the first start."
+            _("%(file)s is not in the cache, and HF_HUB_OFFLINE is set.") % {"file": file},
+            _("Unset it for the first start."),
         )
     if isinstance(error, OSError) and error.errno:  # the disk's: the HTTP library's errors carry no number
         return EncoderUnavailable(
-            f"The model cache cannot be written: {error}.",
-            "Free some space there and grant access, or name another folder in HF_HOME.",
+            _("The model cache cannot be written: %(error)s.") % {"error": error},
+            _("Free some space there and grant access, or name another folder in HF_HOME."),
         )
     detail = str(error).strip().partition("\n")[0] or f"no answer within {ANSWER_S} s"
+    reason = _("The model hub at %(hub)s could not be reached, or broke off, for %(file)s: %(detail)s.")
     return EncoderUnavailable(
-        f"{hub} could not be reached, or broke off, for {file}: {detail}.",
-        "Check the network and HF_ENDPOINT and start again, or put the model's files in MODEL_DIR.",
+        reason % {"hub": hub, "file": file, "detail": detail},
+        _("Check the network and HF_ENDPOINT and start again, or put the model's files in MODEL_DIR."),
     )
 
 
 def _refused(hub: str, status: int, file: HubFile) -> EncoderUnavailable:
     if status == HTTPStatus.NOT_FOUND:
-        return EncoderUnavailable(f"{hub} has no {file} (404).", "Check HF_ENDPOINT: a mirror must hold that revision.")
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return EncoderUnavailable(
-            f"{hub} refuses {file} ({status}): it is not there, or only for those it knows.",
-            "Check HF_ENDPOINT, and HF_TOKEN: an expired token is refused where none would not be.",
+            _("The model hub at %(hub)s has no %(file)s (404).") % {"hub": hub, "file": file},
+            _("Check HF_ENDPOINT: a mirror must hold that revision."),
         )
-    return EncoderUnavailable(f"{hub} answers {status} for {file}.", "Try again in some minutes.")
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        refusal = _(
+            "The model hub at %(hub)s refuses %(file)s (%(status)s): it is not there, or only for those it knows."
+        )
+        return EncoderUnavailable(
+            refusal % {"hub": hub, "file": file, "status": status},
+            _("Check HF_ENDPOINT, and HF_TOKEN: an expired token is refused where none would not be."),
+        )
+    return EncoderUnavailable(
+        _("The model hub at %(hub)s answers %(status)s for %(file)s.") % {"hub": hub, "file": file, "status": status},
+        _("Try again in some minutes."),
+    )

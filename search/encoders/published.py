@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from django.utils.translation import gettext_noop as _
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -147,8 +148,10 @@ def _require_config(spec: EncoderSpec, folder: Path, architecture: Architecture,
     config = weights.read_config(folder)
     found = (config.get("model_type"), architecture.width(config))
     if found != (architecture.model_type, width):
-        raise EncoderUnavailable(
-            f"{folder} holds a model of type {found[0]} with {found[1]} dimensions, "
-            f"where {spec.name} is of type {architecture.model_type} with {width}.",
-            f"Put the files of {spec.family} there.",
+        reason = _(
+            "%(folder)s holds a model of type %(found)s with %(found_dimensions)s dimensions, "
+            "where %(encoder)s is of type %(wanted)s with %(dimensions)s."
         )
+        told = {"folder": folder, "found": found[0], "found_dimensions": found[1]}
+        told |= {"encoder": spec.name, "wanted": architecture.model_type, "dimensions": width}
+        raise EncoderUnavailable(reason % told, _("Put the files of %(encoder)s there.") % {"encoder": spec.family})

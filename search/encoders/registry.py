@@ -9,6 +9,8 @@ from importlib import import_module
 from threading import Lock
 from typing import TypeVar
 
+from django.utils.translation import gettext_noop as _
+
 from search.encoders import weights
 from search.encoders.base import PLUS, EncoderSpec, EncoderUnavailable, ImageEncoder
 
@@ -45,7 +47,8 @@ def spec(name: str) -> EncoderSpec:
     """
     family, *options = name.split(PLUS)
     if family not in SPECS:
-        raise LookupError(f"No encoder {family!r}. There are: {', '.join(SPECS)}.")
+        unknown = _("No encoder '%(name)s'. There are: %(names)s.")
+        raise LookupError(unknown % {"name": family, "names": ", ".join(SPECS)})
     return _at_commit(_varied(SPECS[family], options))
 
 

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from search.encoders import hub
 from search.encoders.base import EncoderUnavailable
 from search.encoders.hub import HubFile
@@ -24,7 +26,9 @@ def locate(encoder: str, repository: str, revision: str, model_dir: Path | None)
             return _supplied(model_dir, encoder, repository)
         config, _ = (_whole(HubFile(repository, revision, name)) for name in (CONFIG, WEIGHTS))
     except OSError as error:
-        raise EncoderUnavailable(f"The files of {encoder} cannot be read: {error}.", "Grant access.") from error
+        reason = gettext_noop("The files of %(encoder)s cannot be read: %(error)s.")
+        told = {"encoder": encoder, "error": error}
+        raise EncoderUnavailable(reason % told, gettext_noop("Grant access.")) from error
     return config.parent
 
 
@@ -45,7 +49,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def unusable(place: Path, what: str) -> EncoderUnavailable:
     first_line = what.strip().partition("\n")[0]
     return EncoderUnavailable(
-        f"{place} cannot be used: {first_line}.", "Delete it, or replace it with the published file."
+        gettext_noop("%(place)s cannot be used: %(what)s.") % {"place": place, "what": first_line},
+        gettext_noop("Delete it, or replace it with the published file."),
     )
 
 
@@ -59,12 +64,18 @@ def _supplied(model_dir: Path, encoder: str, repository: str) -> Path:
     folders = (model_dir / encoder, model_dir / repository, model_dir)
     found = next((folder for folder in folders if (folder / CONFIG).is_file()), None)
     if found is None:
+        named = {"config": CONFIG, "weights": WEIGHTS, "repository": repository, "folder": folders[0]}
+        missing = gettext_noop("MODEL_DIR has no %(config)s of %(encoder)s: not in %(folders)s.")
         raise EncoderUnavailable(
-            f"MODEL_DIR has no {CONFIG} of {encoder}: not in {', '.join(map(str, folders))}.",
-            f"Put {CONFIG} and {WEIGHTS} of {repository} into {folders[0]}.",
+            missing % {"config": CONFIG, "encoder": encoder, "folders": ", ".join(map(str, folders))},
+            gettext_noop("Put %(config)s and %(weights)s of %(repository)s into %(folder)s.") % named,
         )
     if not (found / WEIGHTS).is_file():
-        raise EncoderUnavailable(f"{found} has no {WEIGHTS}.", f"Put {WEIGHTS} of {repository} beside its {CONFIG}.")
+        named = {"config": CONFIG, "weights": WEIGHTS, "repository": repository, "folder": found}
+        raise EncoderUnavailable(
+            gettext_noop("%(folder)s has no %(weights)s.") % named,
+            gettext_noop("Put %(weights)s of %(repository)s beside its %(config)s.") % named,
+        )
     for path in (found / CONFIG, found / WEIGHTS):
         if wrong := damage(path):
             raise unusable(path, wrong)
@@ -82,9 +93,10 @@ def _whole(file: HubFile) -> Path:
         hub.forget(path)
         path = hub.fetch(file)
     except (EncoderUnavailable, OSError) as error:
+        reason = gettext_noop("%(path)s is damaged (%(wrong)s), and could not be fetched again: %(error)s")
         raise EncoderUnavailable(
-            f"{path} is damaged ({wrong}), and could not be fetched again: {error}",
-            f"Delete {path} and start again when the hub can be reached.",
+            reason % {"path": path, "wrong": wrong, "error": error},
+            gettext_noop("Delete %(path)s and start again when the hub can be reached.") % {"path": path},
         ) from error
     if wrong := damage(path):
         raise unusable(path, wrong)

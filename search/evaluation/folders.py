@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from django.conf import settings
 from django.core.files import File
+from django.utils.translation import gettext_noop as _
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -81,7 +82,9 @@ def open_view(view: View, *, shorter_side_px: int) -> Image.Image:
     try:
         return _open_part(view, shorter_side_px) if isinstance(view, Part) else _open_file(view, shorter_side_px)
     except OSError as error:
-        raise Refused(Code.CORRUPT, f"The file cannot be read: {error.strerror or error}.") from None
+        raise Refused(
+            Code.CORRUPT, _("The file cannot be read: %(error)s."), {"error": str(error.strerror or error)}
+        ) from None
 
 
 def encode_images(images: Sequence[Image.Image], encoder: ImageEncoder) -> FloatArray:
@@ -119,7 +122,9 @@ def _prepare(view: View, encoder: ImageEncoder) -> _Prepared:
         return _Prepared(view, refused)
     except Exception as error:  # one bad file must not stop the others
         logger.warning("%s cannot be prepared: %s", view, error)
-        return _Prepared(view, Refused(Code.CORRUPT, f"The picture cannot be prepared: {error}"))
+        return _Prepared(
+            view, Refused(Code.CORRUPT, _("The picture cannot be prepared: %(error)s"), {"error": str(error)})
+        )
 
 
 def _add(made: Embedded, batch: Sequence[_Prepared], encoder: ImageEncoder) -> None:
@@ -140,7 +145,7 @@ def _add_singly(made: Embedded, readable: dict[View, _Pixels], encoder: ImageEnc
         try:
             made.vectors.update(_encoded({view: pixels}, encoder))
         except Exception as alone:
-            refused[view] = Refused(Code.INTERNAL, f"The encoder failed: {alone}")
+            refused[view] = Refused(Code.INTERNAL, _("The encoder failed: %(error)s"), {"error": str(alone)})
     if len(refused) == len(readable) > 1:
         raise error
     made.failures.update(refused)

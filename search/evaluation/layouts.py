@@ -19,7 +19,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from gallery.images import SUFFIXES
+from gallery.formats import SUFFIXES
 from search.evaluation.revisited import Judged, original, revisited
 
 #: Bytes. The published ones take 0.2 MB; a pickle's memory grows with its length.

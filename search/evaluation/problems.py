@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+from django.utils.translation import gettext_noop as _
 from PIL import Image
 
 from gallery.errors import Code, Refused
@@ -132,7 +133,7 @@ def _others(members: set[str], own: str) -> dict[str, Judged]:
 def _open_asset(ids: Mapping[str, int], name: str, side_px: int) -> Image.Image:
     asset = Asset.objects.filter(pk=ids[name]).first()
     if asset is None:
-        raise Refused(Code.NOT_FOUND, "The asset was deleted meanwhile.")
+        raise Refused(Code.NOT_FOUND, _("The asset was deleted meanwhile."))
     return open_picture(Picture(asset), side_px)
 
 
@@ -147,13 +148,13 @@ def _flattered(row: Encoder) -> list[str]:
 
 
 def _by_collection() -> dict[int, str]:
-    labelled = Asset.objects.filter(collection__isnull=False)
+    labelled = Asset.objects.kept().filter(collection__isnull=False)
     return {asset_id: f"{name}" for asset_id, name in labelled.values_list("pk", "collection__name")}
 
 
 def _by_tag() -> dict[int, str]:
     """Of assets with one tag alone: of several, none is the label."""
-    uses = Asset.tags.through.objects.values_list("asset_id", "tag__name")
+    uses = Asset.tags.through.objects.filter(asset__trashed=None).values_list("asset_id", "tag__name")
     counts = Counter(asset_id for asset_id, _ in uses)
     return {asset_id: name for asset_id, name in uses if counts[asset_id] == 1}
 

@@ -9,8 +9,8 @@ from tests.product import Product
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> Iterator[Product]:
-    made = Product(tmp_path / "data")
+def product(tmp_path: Path, prepared: Path) -> Iterator[Product]:
+    made = Product(tmp_path / "data", prepared=prepared)
     try:
         made.start()
         yield made

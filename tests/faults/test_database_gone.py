@@ -19,7 +19,7 @@ from assetsearch import malformed, postgres
 from tests.conftest import drawn, encoded
 from tests.product import PASSWORD, Client, Product, wait_for
 
-pytestmark = pytest.mark.product
+pytestmark = [pytest.mark.product, pytest.mark.alone]
 
 #: Seconds that anyone waits for a refusal at most.
 SOON = 5

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from gallery import trash
 from gallery.models import Asset
 from search import tasks
 from search.models import Code, Embedding
@@ -109,6 +110,8 @@ def test_asset_deleted_while_it_is_embedded_leaves_no_orphan(colour_encoder, fla
         working = pool.submit(work)
         assert is_encoding.wait(60)
         assert user_client.post(f"/assets/{deleted.pk}/delete/").status_code == 302
+        trash.doom(Asset.objects.filter(pk=deleted.pk))
+        trash.sweep()
         may_go.set()
         working.result(60)
     assert list(Embedding.objects.values_list("asset", flat=True)) == [kept.pk]

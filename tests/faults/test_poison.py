@@ -19,8 +19,12 @@ SETTLED = 240
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("poison") / "data", DJANGO_SETTINGS_MODULE="tests.faults.poisonous_settings")
+def product(tmp_path_factory, prepared) -> Iterator[Product]:
+    made = Product(
+        tmp_path_factory.mktemp("poison") / "data",
+        prepared=prepared,
+        DJANGO_SETTINGS_MODULE="tests.faults.poisonous_settings",
+    )
     try:
         made.start()
         yield made

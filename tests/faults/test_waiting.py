@@ -51,6 +51,7 @@ def pending(client: Client) -> int:
 
 
 @pytest.mark.product
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_upload_by_hand_is_soon_searchable_beside_5000_pending(product: Product):
     client = product.sign_in()

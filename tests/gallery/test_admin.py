@@ -9,8 +9,11 @@ from django_q.models import OrmQ, Schedule, Task
 from django_q.tasks import async_task
 from rest_framework.authtoken.models import Token
 
+from gallery import changing
 from gallery.admin import _MOST_DELETED
-from gallery.models import Asset, Collection, Import, Tag
+from gallery.history import Act
+from gallery.import_models import Import
+from gallery.models import Asset, Collection, Tag
 
 ASSETS = "/admin/gallery/asset/"
 COLLECTIONS = "/admin/gallery/collection/"
@@ -64,11 +67,17 @@ def make_schedule(number):
     Schedule.objects.create(name=f"schedule-{number}", func="search.tasks.sweep", task=task.pk)
 
 
+def make_change(number):
+    asset = make_full_asset(number)
+    changing.retitle(Asset.objects.filter(pk=asset.pk), "New", Act(asset.owner))
+
+
 LISTS = {
     ASSETS: make_full_asset,
     COLLECTIONS: make_full_asset,
     TAGS: make_full_asset,
     "/admin/gallery/import/": make_import,
+    "/admin/gallery/change/": make_change,
     "/admin/auth/user/": lambda number: User.objects.create_user(f"user-{number}"),
     "/admin/auth/group/": lambda number: Group.objects.create(name=f"group-{number}"),
     "/admin/authtoken/tokenproxy/": lambda number: Token.objects.create(

@@ -303,7 +303,7 @@ def test_owner_changes_and_deletes(api, asset):
     changed = api.patch(f"{ASSETS}{stored.pk}/", {"title": "New", "tags": ["x"]}, format="json").json()
     assert (changed["title"], changed["tags"]) == ("New", ["x"])
     assert api.delete(f"{ASSETS}{stored.pk}/").status_code == 204
-    assert not Asset.objects.exists()
+    assert not Asset.objects.kept().exists()
 
 
 def test_staff_changes_what_others_own(asset, staff):

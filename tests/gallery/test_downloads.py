@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from gallery.models import Asset
 from search import pipeline
 
 
@@ -53,3 +54,20 @@ def test_stranger_is_signed_in_from_among_the_hits(client, asset, encoder):
     page = client.get(reverse("search:search"), {"asset": other.pk}).content.decode()
     assert link(shown) not in page
     assert "Sign in to download" in page
+
+
+@pytest.mark.parametrize(
+    ("facts", "sharper"),
+    [
+        ({"format": "JPEG", "height": 1601}, "{link}"),
+        ({"format": "MPO", "height": 4000}, "{link}"),
+        ({"format": "PNG", "height": 1600}, ""),
+        ({"format": "HEIF", "height": 4000}, "{link}?size=2000"),
+        ({"format": "HEIF", "height": 1900}, ""),  # the sizes made of it are no larger than its preview
+    ],
+)
+def test_who_may_have_the_original_sees_more_than_the_preview(user_client, client, asset, facts, sharper):
+    shown = asset()
+    Asset.objects.update(width=900, **facts)
+    assert f'data-sharper="{sharper.format(link=link(shown))}"' in page_of(user_client, shown)
+    assert "data-sharper" not in page_of(client, shown)

@@ -56,8 +56,8 @@ def test_file_made_to_break_is_refused_with_its_code(outcome, name, data, code):
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory):
-    made = Product(tmp_path_factory.mktemp("hostile") / "data", API_RATE_USER="100000/min")
+def product(tmp_path_factory, prepared):
+    made = Product(tmp_path_factory.mktemp("hostile") / "data", prepared=prepared, API_RATE_USER="100000/min")
     try:
         made.start()
         yield made

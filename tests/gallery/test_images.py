@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gallery import images
+from gallery import formats, images
 from gallery.errors import Code, Refused
 from tests.conftest import drawn, encoded
 
@@ -40,7 +40,7 @@ def test_accepted_formats_are_rendered(tmp_path, format):
 
 
 def test_formats_suffixes_and_types_are_told_of_the_same():
-    assert set(images.SUFFIXES_OF) == set(images.CONTENT_TYPES)
+    assert set(formats.SUFFIXES_OF) == set(formats.CONTENT_TYPES)
 
 
 def test_decoders_are_loaded_by_who_decodes_alone():

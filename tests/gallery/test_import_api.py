@@ -7,8 +7,9 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from gallery.import_models import Import
 from gallery.ingest import background
-from gallery.models import Asset, Collection, Import
+from gallery.models import Asset, Collection
 from tests.gallery.test_import_zip import packed
 from tests.gallery.test_imports import _nothing_kept, drained, import_root, jpeg, kept_files, zipped  # noqa: F401
 
@@ -42,6 +43,15 @@ def test_zip_is_imported_and_asked_after(api, user):
     assert (refusal["source"], refusal["code"], refusal["may_pass"]) == ("b.jpg", "unsupported_type", False)
     assert {(a.collection, a.tags.count()) for a in Asset.objects.all()} == {(sea, 2)}
     assert kept_files() == []
+
+
+def test_import_is_paused_and_resumed(api):
+    begun = api.post(IMPORTS, zip_file(zipped(1, 2)), format="multipart").json()
+    own = f"{IMPORTS}{begun['id']}/"
+    assert api.post(f"{own}pause/").json()["state"] == "paused"
+    assert drained().state == "paused"
+    assert api.post(f"{own}resume/").json()["state"] == "waiting"
+    assert (drained().state, Asset.objects.count()) == ("done", 2)
 
 
 def test_urls_are_imported_and_the_address_is_kept(api, site):
@@ -108,7 +118,7 @@ def test_import_is_its_owners_and_staffs(api, staff_api, stranger_client, settin
     assert stranger_client.get(IMPORTS).json()["results"] == []
     for answered in (stranger_client.get(own), stranger_client.get(f"{own}refusals/")):
         assert answered.status_code == 404
-    for action in ("cancel", "retry"):
+    for action in ("pause", "resume", "cancel", "retry"):
         assert stranger_client.post(f"{own}{action}/").status_code == 404
         assert APIClient().post(f"{own}{action}/").status_code == 401
     assert staff_api.get(own).json()["state"] == "waiting"

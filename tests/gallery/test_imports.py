@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,11 +17,12 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from gallery import tasks
+from gallery.import_models import Import
 from gallery.ingest import archive, background
-from gallery.models import Asset, Collection, Import
+from gallery.models import Asset, Collection
 from gallery.storage import StorageUnavailable
 from gallery.uploads import Details
-from tests.conftest import drawn, encoded
+from tests.conftest import drawn, encoded, main_of
 from tests.gallery.test_import_zip import files_outside, link, packed, patched
 from tests.server import Server, answer, running
 
@@ -319,7 +321,7 @@ def test_machines_inside_are_not_reached(user_client):
 def test_one_source_at_a_time(user_client):
     answered = sent(user_client, zipped(1), urls="http://example.com/a.jpg")
     assert answered.status_code == 400
-    assert "One at a time, please" in answered.text
+    assert "One at a time, please." in answered.text
 
 
 def test_owner_has_no_more_than_some_under_way(user_client, staff_client, monkeypatch):
@@ -565,6 +567,50 @@ def test_cancelled_import_stops_and_keeps_what_is_stored(user_client, begun, mon
     assert row.finished == finished
 
 
+def test_paused_import_rests_until_it_is_resumed(user_client, begun, monkeypatch):
+    row = begun(*range(1, 10))
+    record = background._Slice._record
+
+    def pausing(self, position, outcome):
+        user_client.post(f"/imports/{row.pk}/pause/")
+        record(self, position, outcome)
+
+    monkeypatch.setattr(background._Slice, "_record", pausing)
+    tasks.queue_import(row)
+    row = drained()
+    assert (row.state, row.finished, row.leased_until) == ("paused", None, None)
+    assert 1 <= row.stored < 9
+    monkeypatch.undo()
+    tasks.sweep_imports()  # as workers do each minute, and when they start
+    assert drained().state == "paused"
+    background.forget_ended()
+    user_client.post(f"/imports/{row.pk}/resume/")
+    assert counts(drained()) == ("done", 9, 0, 0)
+
+
+def test_paused_import_can_be_cancelled(user_client, begun):
+    row = begun(1, 2)
+    background.pause(row)
+    assert user_client.post(f"/imports/{row.pk}/cancel/", {"from": "work"}).url == "/work/"
+    assert drained().state == "cancelled"
+    assert kept_files() == []
+    assert not background.resume(row)
+
+
+def test_one_refusal_alone_is_tried_again(user_client, changing_site):
+    site, pages = changing_site
+    sent(user_client, urls=f"{site}/2.jpg\n{site}/3.jpg")
+    row = drained()
+    pages["/2.jpg"], pages["/3.jpg"] = answer(jpeg(2)), answer(jpeg(3))
+    second = row.refusals.last()
+    user_client.post(f"/imports/{row.pk}/retry/", {"refusal": second.pk})
+    assert counts(drained()) == ("done", 1, 0, 1)
+    user_client.post(f"/imports/{row.pk}/retry/", {"refusal": second.pk})
+    assert counts(drained()) == ("done", 1, 0, 1)
+    user_client.post(f"/imports/{row.pk}/retry/")
+    assert counts(drained()) == ("done", 2, 0, 0)
+
+
 def test_what_was_no_fault_of_its_own_is_tried_again(user_client, changing_site):
     site, pages = changing_site
     pages["/2.jpg"] = answer(jpeg(2))
@@ -691,14 +737,14 @@ def test_sources_are_forgotten_a_day_after_the_end(user_client, changing_site, b
 
 def test_page_asks_again_until_the_import_is_done(user_client, begun):
     row = begun(1, 2)
-    assert 'hx-trigger="every 2s"' in user_client.get(row.get_absolute_url()).text
-    assert 'hx-trigger="every 2s"' in user_client.get("/imports/").text
+    assert 'hx-trigger="every 2s"' in main_of(user_client.get(row.get_absolute_url()))
+    assert 'hx-trigger="every 2s"' in main_of(user_client.get("/imports/"))
     tasks.queue_import(row)
     drained()
-    page = user_client.get(row.get_absolute_url()).text
+    page = main_of(user_client.get(row.get_absolute_url()))
     assert 'hx-trigger="every 2s"' not in page
     assert "2 of 2" in page
-    assert 'hx-trigger="every 2s"' not in user_client.get("/imports/").text
+    assert 'hx-trigger="every 2s"' not in main_of(user_client.get("/imports/"))
     fragment = user_client.get(row.get_absolute_url(), headers=HTMX).text
     assert "<html" not in fragment
     assert "Done" in fragment
@@ -706,11 +752,11 @@ def test_page_asks_again_until_the_import_is_done(user_client, begun):
 
 def test_page_of_what_has_ended_shows_no_progress_that_there_is_not(user_client, user):
     row = Import.objects.create(owner=user, kind="urls", name="a")
-    assert "<progress" in (page := user_client.get(row.get_absolute_url()).text)
+    assert "<progress" in (page := main_of(user_client.get(row.get_absolute_url())))
     assert "Not counted yet" in page
     for ended in ({"state": "failed", "total": None}, {"state": "done", "total": 0}):
         Import.objects.update(**ended)
-        assert "<progress" not in (page := user_client.get(row.get_absolute_url()).text)
+        assert "<progress" not in (page := main_of(user_client.get(row.get_absolute_url())))
         assert "Not counted yet" not in page
 
 
@@ -741,11 +787,20 @@ def test_pages_take_a_fixed_number_of_queries(user_client, user, django_assert_m
 def test_rate_and_end_are_told_once_they_are_known(user):
     row = Import(owner=user, total=100, state="running")
     assert row.per_second is row.ends is None
-    row.started, row.stored = timezone.now() - timedelta(seconds=10), 20
+    row.marks, row.stored = [[time.time() - 10, 10]], 30
     assert row.per_second == pytest.approx(2, rel=0.1)
-    assert row.ends - timezone.now() == pytest.approx(timedelta(seconds=40), abs=timedelta(seconds=2))
-    row.done_before = 20
-    assert row.per_second is None
+    assert row.ends - timezone.now() == pytest.approx(timedelta(seconds=35), abs=timedelta(seconds=2))
+    row.state = "paused"
+    assert row.per_second is row.ends is None
+
+
+def test_pace_is_of_the_last_minutes(begun, monkeypatch):
+    row = begun(1, 2)
+    long_ago, lately = [time.time() - 1000, 0], [time.time() - 100, 0]
+    Import.objects.filter(pk=row.pk).update(marks=[long_ago, lately])
+    Import.objects.claim(row.pk, 0)
+    row.refresh_from_db()
+    assert [mark[0] for mark in row.marks] == pytest.approx([lately[0], time.time()], abs=5)
 
 
 def test_empty_list_says_what_imports_are(user_client):
@@ -757,3 +812,22 @@ def test_admin_lists_imports_and_changes_none(staff_client, begun):
     assert row.get_absolute_url() in staff_client.get(reverse("admin:gallery_import_changelist")).text
     assert staff_client.get("/admin/gallery/import/add/").status_code == 403
     assert staff_client.post(f"/admin/gallery/import/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_refusals_are_told_by_reason(user_client, user):
+    row = Import.objects.create(owner=user, kind="urls", name="n", state="done", total=3, refused=3)
+    for position, code in enumerate(["corrupt", "corrupt", "too_large"]):
+        row.refusals.create(position=position, source=f"s{position}", code=code, detail="d")
+    page = user_client.get(row.get_absolute_url())
+    assert [tuple(reason.values()) for reason in page.context["reasons"]] == [("corrupt", 2), ("too_large", 1)]
+    assert "Damaged" in page.text
+    page = user_client.get(row.get_absolute_url(), {"reason": "too_large"}).text
+    assert "s2" in page
+    assert "s1" not in page
+
+
+def test_reason_that_was_chosen_stays_while_the_import_goes_on(user_client, user):
+    row = Import.objects.create(owner=user, kind="urls", name="n", state="running", total=3, refused=1)
+    row.refusals.create(position=0, source="s0", code="corrupt", detail="d")
+    page = user_client.get(row.get_absolute_url(), {"reason": "corrupt"}).text
+    assert f'hx-get="{row.get_absolute_url()}?reason=corrupt&amp;page=1"' in page

@@ -1,10 +1,12 @@
 """A gallery whose files lie in a bucket, of moto's server on this machine, and what is left of it when that is gone."""
 
 import errno
+import io
 import os
 import socket
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -109,6 +111,31 @@ def test_picture_is_stored_found_and_downloaded(in_bucket, api, encoder):
     assert got.headers["Content-Type"] == "image/jpeg"
     assert got.headers["Content-Disposition"] == "attachment; filename*=utf-8''Sch%C3%B6ner%20Schuh.jpg"
     assert got.headers["Cache-Control"] == "private, no-store"
+
+
+def unpacked(user_client, *stored):
+    """What the ZIP file of their originals holds, and the text in it that names what is left out."""
+    answer = user_client.post(reverse("gallery:download_zip"), {"ids": [one.pk for one in stored]})
+    pack = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    assert pack.testzip() is None
+    files = {name: pack.read(name) for name in pack.namelist()}
+    return files, files.pop("Left out.txt", b"").decode()
+
+
+def test_originals_come_as_one_zip_file_without_what_is_missing(in_bucket, user_client, asset):
+    first, missing, last = asset(1), asset(2), asset(3)
+    in_bucket.Object(missing.original.name).delete()
+    files, left_out = unpacked(user_client, first, missing, last)
+    assert files == {"picture-3.jpeg": encoded(drawn(3)), "picture-1.jpeg": encoded(drawn(1))}
+    assert left_out == "picture-2.jpeg: the file is missing from the storage.\n"
+
+
+def test_zip_file_says_that_the_bucket_is_gone(in_bucket, settings, user_client, asset):
+    stored = [asset(1), asset(2)]
+    keep_files_in(settings, f"http://127.0.0.1:{free_port()}")
+    files, left_out = unpacked(user_client, *stored)
+    assert files == {}
+    assert left_out.count("did not give it") == len(stored)
 
 
 @pytest.mark.parametrize("name", ["preview", "thumbnail"])

@@ -362,7 +362,7 @@ def test_identical_picture_is_told(user_client, address):
     response = add(user_client, second, 0, PICTURE, Prefer="return=representation")
     told = response.json()
     assert (response.status_code, response["X-Duplicate"], told["duplicate"]) == (200, "true", True)
-    assert set(told) == {"id", "title", "status", "url", "duplicate"}
+    assert set(told) == {"id", "title", "status", "url", "duplicate", "restored"}
 
 
 def test_refusal_is_told_and_kept(user_client, spool):

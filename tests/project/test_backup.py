@@ -1,5 +1,6 @@
 """Backups of the whole product, made while it is in use, and what is refused instead of being restored."""
 
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from assetsearch.backups.manifest import PROJECT_VERSION, BackupError, Manifest,
 from assetsearch.backups.restoring import restore
 from gallery.models import Asset
 from gallery.uploads import store_upload
+from search.query_models import QueryPicture
 from tests.conftest import drawn, encoded
 from tests.product import ROOT, Product, wait_for
 
@@ -52,8 +54,11 @@ def files_below(folder):
 
 
 def contents(product):
-    """Of every file, renditions among them."""
-    return {name: path.read_bytes() for name, path in files_below(product.data_dir / "media").items()}
+    """Of every file, renditions among them: its SHA-256."""
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files_below(product.data_dir / "media").items()
+    }
 
 
 def manifest(folder):
@@ -99,9 +104,9 @@ def rows_of(product):
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory):
+def product(tmp_path_factory, prepared):
     """With assets, tags, a collection, a further user, and a vector index."""
-    made = Product(tmp_path_factory.mktemp("backup") / "data")
+    made = Product(tmp_path_factory.mktemp("backup") / "data", prepared=prepared)
     try:
         made.start()
         fill(made)
@@ -146,6 +151,12 @@ def empty(tmp_path):
 
 
 @pytest.fixture
+def ready(tmp_path, prepared):
+    """Without an asset, but with its tables."""
+    return Product(tmp_path / "data", prepared=prepared)
+
+
+@pytest.fixture
 def copied(backup, tmp_path):
     """A backup that may be damaged."""
     return Path(shutil.copytree(backup, tmp_path / "copied"))
@@ -174,6 +185,61 @@ def test_restored_product_gives_every_answer_that_the_first_gave(product, backup
         assert again.search(encoded(drawn(9999)))["results"][0]["asset"]["id"] == added["id"]
     finally:
         empty.stop()
+
+
+_AS_ANN = """
+from django.contrib.auth.models import User
+from django.test import Client
+from search import query_pictures
+from search.models import QueryPicture, SavedSearch
+ann = Client(SERVER_NAME="localhost")
+ann.force_login(User.objects.get(username="ann"))
+"""
+_SAVE = (
+    _AS_ANN
+    + """
+address = ann.post("/", {{"image": open({path!r}, "rb")}}).url
+ann.post("/searches/save/", {{"name": "Like this", "query": address.partition("?")[2]}})
+"""
+)
+#: The list of saved searches, what the search finds, and the picture itself.
+_OPEN = (
+    _AS_ANN
+    + """
+import hashlib, re
+saved = SavedSearch.objects.get()
+page = ann.get(saved.get_absolute_url()).text
+found = re.findall(r'href="/assets/(\\d+)/"', page)
+shown = b"".join(ann.get(f"/pictures/{saved.pictures.get().pk}.jpg").streaming_content)
+print(saved.name in ann.get("/searches/").text, hashlib.sha256(shown).hexdigest(), found)
+"""
+)
+_FORGET = (
+    _AS_ANN
+    + """
+SavedSearch.objects.all().delete()
+query_pictures.forget(QueryPicture.objects.all())
+"""
+)
+
+
+@pytest.mark.product
+def test_saved_search_with_a_picture_from_outside_finds_again_what_it_found(product, backups, empty, tmp_path):
+    path = tmp_path / "outside.jpg"
+    path.write_bytes(encoded(drawn(0, (320, 240))))
+    product.command("shell", "-v", "0", "-c", _SAVE.format(path=str(path)))
+    try:
+        before = product.command("shell", "-v", "0", "-c", _OPEN).stdout
+        product.command("backup", str(backups / "with a saved search"))
+    finally:
+        product.command("shell", "-v", "0", "-c", _FORGET)
+    listed, _, first, *_ = before.split()
+    assert (listed, first) == ("True", "['1',"), before
+    empty.command("restore", str(backups / "with a saved search"))
+    assert empty.command("shell", "-v", "0", "-c", _OPEN).stdout == before
+
+
+_KEPT = "SELECT id FROM gallery_asset WHERE trashed IS NULL"
 
 
 @pytest.mark.product
@@ -207,13 +273,22 @@ def test_backup_while_assets_come_and_go_has_all_that_its_rows_name(product, bac
     assert set(files_below(backups / "busy 1" / "media")) == set(listed)
     assert told["faults"] == []
     empty.command("restore", str(backups / "busy 1"))
-    ids = {row for (row,) in eval(empty.psql("SELECT id FROM gallery_asset"))}  # noqa: S307 (numbers, by ourselves)
+    ids = {row for (row,) in eval(empty.psql(_KEPT))}  # noqa: S307 (numbers, by ourselves)
     assert before - set(went) <= ids
     assert not ids & deleted
     assert "all is well" in empty.command("check_integrity").stdout
     wait_for(client.is_settled, what="embedding")
     for asset in set(came) - set(went):
         client.session.delete(f"{client.url}/assets/{asset}/", timeout=60).raise_for_status()
+    product.command("shell", "-v", "0", "-c", _EMPTY_THE_TRASH)
+
+
+_EMPTY_THE_TRASH = """
+from gallery import trash
+from gallery.models import Asset
+trash.doom(Asset.objects.exclude(trashed=None))
+trash.sweep()
+"""
 
 
 @pytest.mark.product
@@ -277,61 +352,58 @@ def test_restore_refuses_a_gallery_in_use_and_one_that_is_not_empty(product, bac
 
 
 @pytest.mark.product
-def test_replace_takes_away_what_was_there(product, backup, empty, tmp_path):
-    empty.command("prepare")
+def test_replace_takes_away_what_was_there(product, backup, ready, tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "other.jpg").write_bytes(encoded(drawn(77777)))
-    empty.command("import_folder", str(tmp_path / "pictures"))
-    assert len(files_below(empty.data_dir / "media")) == 3
-    replaced = empty.command("restore", str(backup), "--replace")
+    ready.command("import_folder", str(tmp_path / "pictures"))
+    assert len(files_below(ready.data_dir / "media")) == 3
+    replaced = ready.command("restore", str(backup), "--replace")
     assert "3 file(s) of the gallery that was here before are deleted" in replaced.stdout
-    assert set(files_below(empty.data_dir / "media")) == set(files_below(backup / "media"))
-    assert empty.psql("SELECT count(*) FROM gallery_asset WHERE filename = 'other.jpg'") == "[(0,)]"
+    assert set(files_below(ready.data_dir / "media")) == set(files_below(backup / "media"))
+    assert ready.psql("SELECT count(*) FROM gallery_asset WHERE filename = 'other.jpg'") == "[(0,)]"
 
 
 @pytest.mark.product
-def test_restore_that_fails_midway_leaves_all_as_it_was(product, copied, empty):
+def test_restore_that_fails_midway_leaves_all_as_it_was(product, copied, ready):
     """The hash is that of the dump, yet Postgres cannot take it."""
     broken = copied / "database.dump"
     broken.write_bytes(broken.read_bytes()[:-2000])
     reseal(copied, "database.dump")
-    empty.command("prepare")
-    before = rows_of(empty)
-    refused = empty.command("restore", str(copied), check=False)
+    before = rows_of(ready)
+    refused = ready.command("restore", str(copied), check=False)
     assert refused.returncode == 1
     assert "The database took nothing of the backup" in refused.stderr
-    assert rows_of(empty) == before
-    assert files_below(empty.data_dir / "media") == {}
+    assert rows_of(ready) == before
+    assert files_below(ready.data_dir / "media") == {}
 
 
 @pytest.mark.product
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_restore_interrupted_while_rows_come_ends_it_everywhere(backup, empty, tmp_path, sign):
-    empty.command("prepare")
-    before = rows_of(empty)
+def test_restore_interrupted_while_rows_come_ends_it_everywhere(backup, ready, tmp_path, sign):
+    before = rows_of(ready)
     hold = "from django.db import connection as c; c.ensure_connection(); c.close(); print('here', flush=True); input()"
     holding = subprocess.Popen(  # or the server would be stopped with the restore, and all its work
         [sys.executable, "manage.py", "shell", "-v", "0", "-c", hold],
-        cwd=ROOT, env=empty.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, env=ready.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert holding.stdout.readline() == "here\n"
     arguments = with_program(backup, tmp_path, "pg_restore", '$PROGRAM "$@"; echo "SELECT pg_sleep(600);"')
     restoring_it = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=empty.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env=ready.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600);'"
-    wait_for(lambda: empty.psql(asleep) == "[(1,)]", what="the last statement of the restore")
+    wait_for(lambda: ready.psql(asleep) == "[(1,)]", what="the last statement of the restore")
     restoring_it.send_signal(sign)
     said = restoring_it.communicate(timeout=60)[1]
-    at_work = empty.psql(asleep)
+    at_work = ready.psql(asleep)
     holding.communicate("\n", timeout=60)
     assert restoring_it.returncode == 130, said
     assert "Interrupted" in said
     assert at_work == "[(0,)]"
-    assert psqls_of(empty) == []
-    assert files_below(empty.data_dir / "media") == {}
-    assert rows_of(empty) == before
+    assert psqls_of(ready) == []
+    assert files_below(ready.data_dir / "media") == {}
+    assert rows_of(ready) == before
 
 
 @pytest.mark.product
@@ -483,17 +555,16 @@ def test_what_is_no_whole_backup_of_ours_is_refused(db, gallery_of_its_own, copi
 
 
 @pytest.mark.product
-def test_backup_of_an_older_version_gets_the_tables_of_this_one(empty, tmp_path):
+def test_backup_of_an_older_version_gets_the_tables_of_this_one(ready, tmp_path):
     applied = "SELECT app, name FROM django_migrations ORDER BY 1, 2"
-    empty.command("prepare")
-    before = empty.psql(applied)
-    empty.command("migrate", "gallery", "0001")
-    empty.command("backup", str(tmp_path / "older"))
-    assert empty.psql(applied) != before
-    empty.command("migrate")
-    empty.command("restore", str(tmp_path / "older"))
-    assert empty.psql(applied) == before
-    assert empty.psql("SELECT username FROM auth_user") == "[('admin',)]"
+    before = ready.psql(applied)
+    ready.command("migrate", "gallery", "0001")
+    ready.command("backup", str(tmp_path / "older"))
+    assert ready.psql(applied) != before
+    ready.command("migrate")
+    ready.command("restore", str(tmp_path / "older"))
+    assert ready.psql(applied) == before
+    assert ready.psql("SELECT username FROM auth_user") == "[('admin',)]"
 
 
 @pytest.mark.product
@@ -671,4 +742,4 @@ def test_version_told_is_that_of_the_project():
 def test_backups_know_every_field_that_names_a_file():
     fields = [field for model in apps.get_models() for field in model._meta.get_fields()]
     of_files = {(field.model, field.name) for field in fields if isinstance(field, FileField)}
-    assert of_files == {(Asset, "original"), (Asset, "preview"), (Asset, "thumbnail")}
+    assert of_files == {(Asset, "original"), (Asset, "preview"), (Asset, "thumbnail"), (QueryPicture, "preview")}

@@ -178,8 +178,8 @@ def test_every_queue_has_a_worker():
 
 
 def started_by_up(service):
-    """The words of its command as they read in an image, where priorities are the container's affair."""
-    line = " ".join(service.command).removeprefix("nice -n 10 ")
+    """The words of its command as they read in an image."""
+    line = " ".join(service.command)
     return line.replace(f"{sys.executable} -m ", "").replace(sys.executable, "python").replace(f"{ROOT}/", "")
 
 

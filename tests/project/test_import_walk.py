@@ -21,8 +21,12 @@ ADDRESS = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product") / "data", FETCH_ALLOWED_NETWORKS=str(ip_address(ADDRESS)))
+def product(tmp_path_factory, prepared) -> Iterator[Product]:
+    made = Product(
+        tmp_path_factory.mktemp("product") / "data",
+        prepared=prepared,
+        FETCH_ALLOWED_NETWORKS=str(ip_address(ADDRESS)),
+    )
     made.start()
     yield made
     made.stop()
@@ -42,7 +46,7 @@ def web() -> Iterator[str]:
 
 
 def to_import(page: Page) -> None:
-    page.locator(".menu summary").click()
+    page.locator(".header .menu summary").click()
     page.get_by_role("link", name="Import", exact=True).click()
     expect(page.get_by_role("heading", name="Import", level=1)).to_be_visible()
 

@@ -15,9 +15,9 @@ QUERIES = 50
 
 
 @pytest.fixture(scope="module")
-def product(shared, tmp_path_factory):
+def product(shared, tmp_path_factory, prepared):
     """The product with all the photographs imported; its worker was killed in the middle of that."""
-    made = Product(tmp_path_factory.mktemp("photographs") / "data")
+    made = Product(tmp_path_factory.mktemp("photographs") / "data", prepared=prepared)
     made.start()
     yield made
     made.stop()

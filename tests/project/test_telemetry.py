@@ -255,8 +255,8 @@ def test_what_all_processes_counted_is_told_together_also_of_those_that_ended(co
 
 
 @pytest.mark.product
-def test_product_of_two_processes_counts_each_search_once_whichever_answers(tmp_path):
-    product, answers = Product(tmp_path / "data", WEB_PROCESSES="2"), []
+def test_product_of_two_processes_counts_each_search_once_whichever_answers(tmp_path, prepared):
+    product, answers = Product(tmp_path / "data", prepared=prepared, WEB_PROCESSES="2"), []
     picture = encoded(drawn(1), "PNG")
 
     def search(_):

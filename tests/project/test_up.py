@@ -1,8 +1,10 @@
 """The product, started as its users start it."""
 
+import fcntl
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import psutil
@@ -10,6 +12,7 @@ import pytest
 import requests
 
 from assetsearch import postgres as embedded
+from assetsearch.supervisor import Service
 from tests.conftest import drawn, encoded
 from tests.faults.processes import alive
 from tests.hub import save_tiny_dinov2, serve
@@ -19,8 +22,8 @@ pytestmark = pytest.mark.product
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory):
-    made = Product(tmp_path_factory.mktemp("up") / "data")
+def product(tmp_path_factory, prepared):
+    made = Product(tmp_path_factory.mktemp("up") / "data", prepared=prepared)
     yield made
     if made.process and not made.has_ended():
         made.stop()
@@ -47,10 +50,14 @@ def hit_names(client):
     return [hit["asset"]["filename"] for hit in client.search(encoded(drawn(1)))["results"]]
 
 
-def first_answer(client):
-    """What is found as soon as something is."""
+def first_answer_after(postmaster, running, client):
+    """What is found as soon as something is, once another process took the place of this one.
+
+    Before that a process which outlived its server may answer, and the next question finds no database."""
 
     def hits():
+        if not set(alive(running, "postmaster")) - {postmaster}:
+            return []
         try:
             return hit_names(client)
         except requests.RequestException:
@@ -59,6 +66,7 @@ def first_answer(client):
     return wait_for(hits, what="an answer")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_stop_ends_everything_soon_and_the_next_start_has_everything(running, filled, sign):
     before = hit_names(filled)
@@ -92,7 +100,7 @@ def test_database_that_dies_is_started_again(running, filled):
     [postmaster] = alive(running, "postmaster")
     postmaster.kill()
     postmaster.wait(10)
-    assert first_answer(filled)[0] == "1.jpg"
+    assert first_answer_after(postmaster, running, filled)[0] == "1.jpg"
 
 
 def test_database_that_dies_over_a_long_query_is_started_again(running, filled):
@@ -106,7 +114,7 @@ def test_database_that_dies_over_a_long_query_is_started_again(running, filled):
     postmaster.kill()
     asking.kill()
     asking.wait()
-    assert first_answer(filled)[0] == "1.jpg"
+    assert first_answer_after(postmaster, running, filled)[0] == "1.jpg"
 
 
 def test_file_of_a_killed_database_may_name_another_process(running, filled):
@@ -171,12 +179,39 @@ def test_stop_while_it_is_made_ready_leaves_no_process_behind(tmp_path, model_hu
         model_hub.released.set()
 
 
+def test_service_that_was_killed_has_let_go_of_its_locks(tmp_path):
+    """With all that it started: the database stops with the last who holds it."""
+    with (tmp_path / "lock").open("w") as lock, (tmp_path / "lock").open() as other:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        script = f"for i in $(seq 200); do sleep 600 & done; touch {tmp_path}/all; wait"
+        service = Service("sleepers", ["sh", "-c", script])
+        service.start(keep_open=[lock.fileno()])
+        wait_for((tmp_path / "all").exists, what="what it starts")
+        lock.close()
+        service.kill()
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_server_for_a_network_says_that_it_is_ready(tmp_path):
     product = Product(tmp_path / "data", HOST="0.0.0.0", ALLOWED_HOSTS="assets.example.org")
     product.start()
     named = requests.get(f"{product.url}/login/", headers={"Host": "assets.example.org"}, timeout=30)
     product.stop()
     assert named.status_code == 200
+
+
+def test_workers_let_the_web_server_go_first(running):
+    def nice(process):
+        """As the process has it, and as its session has it among others, where processors are shared so."""
+        try:
+            return process.nice(), int(Path(f"/proc/{process.pid}/autogroup").read_text().split()[-1])
+        except (OSError, IndexError):
+            return process.nice(), process.nice()
+
+    web = next(process for process in running.processes() if "gunicorn" in " ".join(process.cmdline()))
+    assert nice(web) == (0, 0)
+    wait_for(lambda: {nice(process) for process in alive(running, "interactive worker")} == {(2, 2)}, what="niceness 2")
+    wait_for(lambda: {nice(process) for process in alive(running, "bulk worker")} == {(5, 5)}, what="niceness 5")
 
 
 def test_worker_that_dies_is_started_again(running, filled):
@@ -206,7 +241,7 @@ def test_worker_process_killed_while_it_waits_is_replaced(running, filled, posit
     wait_for(lambda: killed not in (whole_worker(running) or [killed]), what="a worker")
     filled.upload("after.jpg", encoded(drawn(60 + position)))
     wait_for(lambda: running.psql(queued) == "[(0,)]", what="an empty queue")
-    assert filled.is_settled()
+    wait_for(filled.is_settled, seconds=20, what="embedding")  # before a sweep sees to it
 
 
 def test_second_start_over_the_same_data_is_refused(running):
@@ -307,9 +342,8 @@ def test_setting_that_does_not_fit_is_named_without_a_traceback(tmp_path, variab
     assert "Traceback" not in refused.stderr
 
 
-def test_commands_side_by_side_share_the_database(tmp_path):
-    product = Product(tmp_path / "data")
-    product.command("prepare")
+def test_commands_side_by_side_share_the_database(tmp_path, prepared):
+    product = Product(tmp_path / "data", prepared=prepared)
     script = "from django.db import connection as c; k = c.cursor(); k.execute('SELECT pg_sleep(0.3)'); print('done')"
     started = [
         subprocess.Popen(
@@ -320,3 +354,11 @@ def test_commands_side_by_side_share_the_database(tmp_path):
     ]  # fmt: skip
     assert [process.communicate(timeout=60)[0].strip() for process in started] == ["done"] * 4
     assert product.processes() == []
+
+
+@pytest.mark.parametrize(("module", "told"), [("os", "collected\n"), ("assetsearch", "")])
+def test_memory_of_a_process_that_ends_is_not_looked_through(module, told):
+    script = (
+        f"import {module}\nclass Loop:\n    def __del__(self): print('collected')\nloop = Loop()\nloop.itself = loop"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) == told

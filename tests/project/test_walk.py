@@ -49,6 +49,8 @@ def test_upload_by_drop_search_open_and_download(signed_in: Page, tmp_path: Path
     expect(page.locator(".file-state .badge-ready")).to_have_count(3, timeout=READY)
 
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Search").click()
+    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
+    page.wait_for_load_state()  # scripts included
     expect(page.locator("[data-no-script]")).to_have_count(0)
     smaller = drawn(2, SIZE).resize((300, 225))
     drop(page, {"fourth.jpg": encoded(smaller, quality=70)})
@@ -87,7 +89,7 @@ def test_pasted_picture_is_searched_with(signed_in: Page):
             const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
             const transfer = new DataTransfer();
             transfer.items.add(new File([bytes], "pasted.jpg", { type: "image/jpeg" }));
-            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
         }""",
         base64.b64encode(encoded(drawn(2, SIZE))).decode(),
     )
@@ -105,6 +107,7 @@ def test_gallery_filters_and_opens_an_asset(signed_in: Page):
     expect(tiles).to_have_count(1)
     expect(page).to_have_url(re.compile("q=unmistak"))
     tiles.first.click()
+    page.get_by_role("link", name="Open its page").click()
     expect(page.get_by_role("heading", name="unmistakable name", level=1)).to_be_visible()
 
 

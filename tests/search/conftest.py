@@ -10,7 +10,9 @@ from search.models import Encoder
 @pytest.fixture
 def serving(db):
     """An encoder that serves, as a row: nothing can be embedded with it."""
-    return Encoder.objects.create(name="encoder-1000", revision="1" * 40, dimensions=4, preprocessing=1, is_active=True)
+    return Encoder.objects.create(
+        name="encoder-1000", revision="1" * 40, dimensions=4, preprocessing=1, is_active=True, work="fill"
+    )
 
 
 @pytest.fixture

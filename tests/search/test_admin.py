@@ -335,7 +335,8 @@ def test_encoder_is_filled_paused_and_shown_as_such(staff_client, serving, succe
     assert "Embedding 50 %" in staff_client.get(ENCODERS).content.decode()
     assert "is paused" in run_action(staff_client, ENCODERS, "pause", [successor])
     assert not Encoder.objects.filling()
-    assert "cannot be paused" in run_action(staff_client, ENCODERS, "pause", [serving])
+    assert "is paused" in run_action(staff_client, ENCODERS, "pause", [serving])
+    assert Encoder.objects.embedding() is None
 
 
 def test_progress_is_shown_with_rate_and_time_left_and_loads_itself_anew(staff_client, serving, successor):
@@ -354,11 +355,12 @@ def test_progress_is_shown_with_rate_and_time_left_and_loads_itself_anew(staff_c
 def test_progress_of_what_nobody_works_at_stands_still(staff_client, serving, successor):
     make_embedding(1, successor)
     page = staff_client.get(progress_of(successor)).content.decode()
-    assert "refresh" not in page
+    assert "http-equiv" not in page
     assert 'value="activate"' in page
     assert 'value="fill"' in page
     page = staff_client.get(progress_of(serving)).content.decode()
-    assert not {'value="pause"', 'value="retire"'} & set(page.split())
+    assert 'value="pause"' in page
+    assert not {'value="activate"', 'value="retire"'} & set(page.split())
 
 
 def test_progress_takes_few_queries(staff_client, serving, successor, django_assert_max_num_queries):
@@ -408,7 +410,7 @@ def test_pages_of_an_encoder_are_closed_to_strangers(stranger_client, serving, s
     for action in ("fill", "pause", "activate", "retire"):
         stranger_client.post(ENCODERS, {"action": action, ACTION_CHECKBOX_NAME: [successor.pk]})
     assert list(Encoder.objects.order_by("pk").values_list("is_active", "work")) == [
-        (True, "paused"), (False, "paused"),
+        (True, "fill"), (False, "paused"),
     ]  # fmt: skip
     assert not queued()
 

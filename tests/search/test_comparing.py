@@ -84,7 +84,7 @@ def test_picture_from_outside_is_encoded_by_both(
 ) -> None:
     stored_ones = [ready(seed) for seed in range(3)]
     response = user_client.post(
-        COMPARE, {"image": picture(2), "left": exact(encoder), "right": exact(other)}, headers=HTMX
+        COMPARE, {"image": picture(2), "left": exact(encoder), "right": exact(other)}, headers=HTMX, follow=True
     )
 
     assert found(response, 0)[0] == found(response, 1)[0] == stored_ones[2].pk
@@ -233,7 +233,7 @@ def test_encoder_that_is_not_known_any_more_is_refused_on_its_side(
     monkeypatch.delitem(encoders.SPECS, "mean-colour")
     registry.forget()
     asked = {"image": picture(1), "left": exact(encoder), "right": exact(other)}
-    response = user_client.post(COMPARE, asked, headers=HTMX)
+    response = user_client.post(COMPARE, asked, headers=HTMX, follow=True)
     assert len(found(response, 0)) == 1
     assert "No encoder" in response.content.decode()
 

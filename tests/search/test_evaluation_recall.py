@@ -77,7 +77,7 @@ def test_recall_of_the_serving_index_is_what_numpy_makes_of_it(indexed, monkeypa
         low, high = found["intervals"][f"recall@{k}"]
         margin = 1.96 * np.std(of_each) / np.sqrt(2000)
         assert (low, high) == pytest.approx((np.mean(of_each) - margin, np.mean(of_each) + margin), abs=0.003)
-    assert found["metrics"]["recall@10"] < 0.98
+    assert found["metrics"]["recall@10"] < 1  # where nothing is missed, anything would be equal
     assert 0 < found["intervals"]["p50_ms"][0] <= found["metrics"]["p50_ms"] <= found["intervals"]["p50_ms"][1]
     assert f"{found['metrics']['recall@5']:.3f} [" in said
     assert "fewer than 20 recent queries" in said

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from threading import Event
@@ -16,12 +17,13 @@ from django.utils import timezone
 from gallery.models import Asset, Tag
 from search import codes, index, kinds, query, questions, serving, stored, tuning, way
 from search.index import BuildFailed
-from search.kinds import coarse
+from search.kinds import Effort, coarse
 from search.metrics import COSINE, METRICS
 from search.models import Code, Embedding, Encoder, IndexBuild, Measurement, Projection, RecentQuery
 from search.nearest import Passing, Through, nearest, plan_of, statements
 from search.pictures import Picture
 from search.query import Part, Wanted
+from search.tuning import Trial
 from tests.search.vectors import distances, filled_with, random_vectors
 
 DIMENSIONS = 32
@@ -45,6 +47,12 @@ def _without_leftovers():
 def _without_grace(monkeypatch):
     """Only the test under load needs it."""
     monkeypatch.setattr(index, "_GRACE_S", 0)
+
+
+@pytest.fixture(autouse=True)
+def _fewer_questions(monkeypatch):
+    """Most of what a build takes is asking them, and there are a hundred builds here."""
+    monkeypatch.setattr(questions, "_SAMPLED", 120)
 
 
 @pytest.fixture
@@ -216,6 +224,21 @@ def test_failed_kind_is_not_remembered(row, filled, monkeypatch):
         index.build(row, kind="pca")
     row.refresh_from_db()
     assert index.kind_wanted(row) == "ivfflat"
+
+
+def test_room_of_codes_that_are_dropped_is_used_by_the_next(row, filled, monkeypatch):
+    monkeypatch.setattr(tuning, "_DEPTHS", (10,))
+
+    def room():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_relation_size('search_code')")
+            return cursor.fetchone()[0]
+
+    index.build(row, kind="pca")
+    one = room()
+    for kind in ("bits", "pca"):
+        index.build(row, kind=kind)
+    assert room() < 2.5 * one  # the old and the new, as they stood side by side
 
 
 def test_codes_of_an_asset_go_with_it(row, filled):
@@ -610,8 +633,11 @@ def test_filters_of_every_selectivity_return_k_of_k(row, user, kind):
     assets = filled_with(random_vectors(4000, DIMENSIONS, clusters=40), row, user)
     index.build(row, kind=kind)
     built, ways = IndexBuild.objects.get(state="ready"), set()
+    # a busy machine may have measured that exact search of so few is as fast
+    steps = [{**built.tuning["steps"][0], "depth": 100, "filtered_ms": 1.0, "filtered_by_id_ms": 1.0}]
     for passing, exact in [(2000, DEAR), (400, DEAR), (2000, CHEAP), (400, CHEAP), (40, DEAR), (10, DEAR)]:
-        IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": exact})
+        tuning = {**built.tuning, "steps": steps, "exact_by_id": exact}
+        IndexBuild.objects.filter(pk=built.pk).update(tuning=tuning)
         chosen = set(np.random.default_rng(passing).permutation([asset.pk for asset in assets])[:passing].tolist())
         among = Asset.objects.filter(pk__in=chosen)
         for k in (10, 200):
@@ -620,6 +646,16 @@ def test_filters_of_every_selectivity_return_k_of_k(row, user, kind):
             assert {hit.asset.pk for hit in answer.results} <= chosen
             ways.add((passing, answer.search.filters))
     assert {(2000, "iterated"), (2000, "ranked"), (10, "ranked")} <= ways
+
+
+@pytest.mark.parametrize(("needed", "chosen"), [(10, 20), (38, 39), (5000, 1102)])
+def test_filters_get_as_few_candidates_as_find_what_recall_may_sink_to(settings, needed, chosen):
+    settings.SEARCH_TARGET_RECALL = 0.98
+
+    def search(count):
+        return Trial(Effort(1, count), recall=0.96 if count >= needed else 0.95, recall_recent=0.97, p50_ms=1.0)
+
+    assert tuning._enough_under_filter(search) == chosen
 
 
 def test_way_is_the_one_that_was_measured_to_cost_less(row, filled):
@@ -632,6 +668,24 @@ def test_way_is_the_one_that_was_measured_to_cost_less(row, filled):
     assert way.choose(serving.of(row).build, 200, COSINE, Passing(narrow)).how.filters == "ranked"
 
 
+def test_filter_by_id_alone_goes_the_way_that_was_measured_without_looking_assets_up(row, filled):
+    built = index.build(row)
+    assert all(step["filtered_by_id_ms"] > 0 for step in built.tuning["steps"] if step["depth"] > 10)
+    by_id = Asset.objects.filter(pk__in=[asset.pk for asset in filled[0] if asset.format == "JPEG"])
+    for among, expected in ((by_id, "ranked"), (Asset.objects.filter(format="JPEG"), "iterated")):
+        tuning = {**built.tuning, "exact": DEAR, "exact_by_id": CHEAP}
+        IndexBuild.objects.filter(pk=built.pk).update(tuning=tuning)
+        assert way.choose(serving.of(row).build, 10, COSINE, Passing(among)).how.filters == expected
+
+
+def test_index_tuned_before_these_were_told_apart_serves_on(row, filled):
+    built = index.build(row)
+    steps = [{name: of for name, of in step.items() if name != "filtered_by_id_ms"} for step in built.tuning["steps"]]
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={"rows": built.rows, "steps": steps, "exact": DEAR})
+    tuned = IndexBuild.objects.get(pk=built.pk).tuned
+    assert tuned.exact_up_to(10, by_id=True) == tuned.exact_up_to(10) < built.rows
+
+
 def test_filter_by_tags_alone_looks_no_asset_up(row, filled):
     built = index.build(row)
     filled[0][0].tags.set(Tag.objects.named(["red"]))
@@ -641,6 +695,50 @@ def test_filter_by_tags_alone_looks_no_asset_up(row, filled):
         for way_to_it in (through, None):
             [asked] = statements(row, vector, 10, through=way_to_it, passing=Passing(among))
             assert ("on gallery_asset " in plan_of(asked)) == looked_up
+
+
+def by_tag():
+    return Asset.objects.tagged_all(["red"])
+
+
+def by_another_tag_missing():
+    return Asset.objects.exclude(pk__in=Asset.objects.tagged_all(["blue"]))
+
+
+@pytest.mark.parametrize("among", [by_tag, by_another_tag_missing])
+def test_what_passes_by_id_is_made_a_set_where_that_was_measured_to_take_less(row, filled, among):
+    blue, red = sorted(Tag.objects.named(["red", "blue"]), key=str)
+    tagged = Asset.tags.through
+    tagged.objects.bulk_create(tagged(asset=asset, tag=red if asset.pk % 3 else blue) for asset in filled[0])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE gallery_asset_tags")
+    built = index.build(row)
+    passing, vector, k = Passing(among()), filled[1][3], 9
+
+    def through_steps_of(*depths):
+        steps = [{**step, "as_set": True} for step in built.tuning["steps"] if step["depth"] in depths]
+        IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "steps": steps, "exact_by_id": DEAR})
+        return way.choose(serving.of(row).build, k, COSINE, passing).through
+
+    assert not through_steps_of(10, 100).as_set  # that was measured with 200 that pass, and these are 1,333
+    through = through_steps_of(10, 20)
+    assert through.as_set
+    assert not way.choose(serving.of(row).build, k, COSINE, None).through.as_set
+    [asked] = statements(row, vector, k, through=through, passing=passing)
+    plan = plan_of(asked)
+    assert built.index_name in plan
+    assert "hashed SubPlan" in plan
+    everywhere = replace(through, effort=Effort(built.parameters["lists"]))
+    assert nearest(row, vector, k, through=everywhere, passing=passing) == nearest(row, vector, k, passing=passing)
+
+
+def test_filter_that_passes_more_than_statistics_say_goes_through_the_index_all_the_same(row, filled, monkeypatch):
+    built = index.build(row)
+    IndexBuild.objects.filter(pk=built.pk).update(tuning={**built.tuning, "exact": DEAR})
+    monkeypatch.setattr(Passing, "estimate", lambda _: 1)
+    monkeypatch.setattr(Passing, "count", lambda *_: pytest.fail("it was counted"))
+    answer = query.find_similar(filled[1][3], row, Wanted(among=Asset.objects.filter(format="JPEG")))
+    assert (len(answer.results), answer.search.filters) == (10, "iterated")
 
 
 def test_several_conditions_are_counted_since_statistics_know_only_of_each(row, filled, monkeypatch):

@@ -667,9 +667,17 @@ def test_workers_are_set_to_work_and_stopped_by_command(colour_encoder, mixed, f
     assert embedded(row) == 1
 
 
-def test_what_serves_is_not_paused(colour_encoder):
-    assert "cannot be paused" in refusal("embed", encoder="mean-colour", pause=True)
-    assert "Say which" in refusal("embed", pause=True)
+def test_what_serves_is_paused_and_goes_on_where_it_stopped(colour_encoder, user, picture, flat):
+    flat(200, 0, 0)
+    assert "mean-colour" in said("embed", pause=True)
+    tasks.embed_asset(store_upload(picture(1), user).asset.pk)
+    colour_encoder.activate()  # as a second click does
+    tasks.sweep()
+    assert embedded(colour_encoder) == 0
+    assert not switching.standing(colour_encoder).is_moving
+    said("embed", background=True)
+    run_queued()
+    assert embedded(colour_encoder) == 2
 
 
 def test_command_embeds_what_searches_wait_for_first(next_one, colour_encoder, flat, monkeypatch):

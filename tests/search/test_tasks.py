@@ -159,9 +159,11 @@ class TestPrepare:
         call_command("prepare")
         call_command("prepare")
         assert [*Schedule.objects.order_by("name").values_list("func", "cluster", "minutes")] == [
+            ("search.tasks.forget_query_pictures", "bulk", 10),
             ("search.tasks.sweep", "bulk", 1),
             ("gallery.integrity.sweep", "bulk", 20),
             ("gallery.tasks.sweep_imports", "bulk", 1),
+            ("gallery.tasks.sweep_trash", "bulk", 1),
         ]
 
     def test_built_in_encoder_serves_and_says_why(self, db, unavailable, capsys):

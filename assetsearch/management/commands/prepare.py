@@ -18,6 +18,8 @@ BUILT_IN = "descriptor"
 SCHEDULE = {
     "sweep": ("search.tasks.sweep", 1),
     "sweep imports": ("gallery.tasks.sweep_imports", 1),
+    "sweep trash": ("gallery.tasks.sweep_trash", 1),
+    "forget query pictures": ("search.tasks.forget_query_pictures", 10),
     "sweep files": ("gallery.integrity.sweep", 20),
 }
 

@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 import psutil
+from django.conf import settings
 from django_q import cluster
 from django_q.management.commands import qcluster
 
@@ -31,4 +32,6 @@ class Guard(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 class Command(qcluster.Command):  # type: ignore[misc]  # django-q2 has no types
     def handle(self, *args: Any, **options: Any) -> None:
         cluster.Sentinel = Guard
+        # by which the admin sees that it lives: each of its processes names its connections so
+        os.environ["PGAPPNAME"] = f"assetsearch worker {os.environ.get('Q_CLUSTER_NAME', settings.Q_CLUSTER['name'])}"
         super().handle(*args, **options)

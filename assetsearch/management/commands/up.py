@@ -65,9 +65,9 @@ def _services() -> list[Service]:
     worker = [*_MANAGE, "qcluster"]
     return [
         Service("web", web),
-        Service("worker", worker),
-        # nice: an import must not slow down who is at work
-        Service("bulk worker", ["nice", "-n", "10", *worker], {"Q_CLUSTER_NAME": "bulk"}),
+        # nice: neither an import nor what was just uploaded must slow down who is at work
+        Service("worker", worker, niceness=2),
+        Service("bulk worker", worker, {"Q_CLUSTER_NAME": "bulk"}, niceness=5),
     ]
 
 

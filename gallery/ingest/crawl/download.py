@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpcore2
 import httpx2
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.crawler import Crawler
@@ -88,7 +89,11 @@ class _Download:
             size += len(chunk)
             self.received_bytes += len(chunk)
             if size > most_bytes:
-                raise Refused(Code.TOO_LARGE, f"It is too large; at most {most_bytes // 1_000_000} MB are taken.")
+                raise Refused(
+                    Code.TOO_LARGE,
+                    _("It is too large; at most %(most)s MB are taken."),
+                    {"most": most_bytes // 1_000_000},
+                )
             yield chunk
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from scrapy import Request, Spider
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
@@ -308,6 +309,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         rows.close()
         raise Refused(
-            Code.INVALID, f"Another process crawls from there, or its file is not writable: {error}."
+            Code.INVALID,
+            _("Another process crawls from there, or its file is not writable: %(error)s."),
+            {"error": str(error)},
         ) from None
     return rows

@@ -11,7 +11,7 @@ from parsel import Selector
 from scrapy.http import HtmlResponse
 from scrapy.utils.response import get_meta_refresh
 
-from gallery.images import SUFFIXES
+from gallery.formats import SUFFIXES
 
 #: Of one page. More are made by a program that does not end.
 _MOST_LINKS = 10_000

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.utils.translation import gettext_noop as _
 from scrapy import Request, Spider, signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 from scrapy.exceptions import DownloadFailedError, IgnoreRequest
@@ -192,7 +193,10 @@ class PictureSpider(Spider):
         self._unanswered = 0
         file: TemporaryUploadedFile | None = response.meta.pop("file", None)
         if file is None:
-            self._refuse(found, Refused(Code.INVALID, f"The server answers {named_status(response.status)}."))
+            self._refuse(
+                found,
+                Refused(Code.INVALID, _("The server answers %(status)s."), {"status": named_status(response.status)}),
+            )
             return
         try:
             outcome = await asyncio.get_running_loop().run_in_executor(self.decoders, self._store, found, file)
@@ -201,7 +205,7 @@ class PictureSpider(Spider):
             return
         except Exception:  # else the picture would stay under way, and a dozen of them end the crawl
             logger.exception("%s could not be stored", found)
-            refused = Refused(Code.INTERNAL, "Something went wrong here. It was logged.")
+            refused = Refused(Code.INTERNAL, _("Something went wrong here. It was logged."))
             outcome = Outcome(found, refused=refused)
         self._tell(found, outcome)
 
@@ -221,7 +225,7 @@ class PictureSpider(Spider):
         self._leave(found, error if isinstance(error, Refused) else Refused(Code.INVALID, _sentence(error)))
 
     def redirected_away(self, found: Found, url: str) -> None:
-        self._leave(found, Refused(Code.INVALID, f"It leads to another site, {url}"))
+        self._leave(found, Refused(Code.INVALID, _("It leads to another site, %(url)s"), {"url": url}))
 
     def _obey_robots(self, found: Found) -> None:
         if self.robots_unread:  # what waits keeps waiting, for a run that can read it

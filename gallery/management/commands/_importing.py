@@ -105,7 +105,7 @@ class ImportCommand(BaseCommand):
         return report
 
     def _wait(self, started: float) -> None:
-        pending = Asset.objects.filter(status=Asset.Status.PENDING)
+        pending = Asset.objects.kept().filter(status=Asset.Status.PENDING)
         with tqdm(total=pending.count(), unit="asset", desc="Analysing", file=sys.stderr, disable=None) as bar:
             left, looked = pending.count(), time.monotonic()
             while left:

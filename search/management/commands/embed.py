@@ -55,10 +55,10 @@ class Command(BaseCommand):
         return row
 
     def _pause(self, name: str | None) -> None:
-        if name is None:
-            raise CommandError("Say which with --encoder. The one that serves cannot be paused.")
-        switching.pause(switching.find(name))
-        self.stdout.write(f"Workers leave {name} alone. To go on: manage.py embed --encoder {name} --background")
+        row = switching.chosen(name)
+        switching.pause(row)
+        named = switching.called(row)
+        self.stdout.write(f"Workers leave {named} alone. To go on: manage.py embed --encoder {named} --background")
 
     def _leave_to_workers(self, row: Encoder) -> None:
         switching.fill(row)

@@ -88,7 +88,7 @@ def _line(one: Standing) -> Sequence[str]:
 
 def _line_of_spec(spec: EncoderSpec) -> Sequence[str]:
     unknown = ["-"] * (len(_HEADINGS) - 4)
-    return ("-", spec.name, State.AVAILABLE.label, *unknown, spec.revision[:_REVISION_LETTERS])
+    return ("-", spec.name, str(State.AVAILABLE.label), *unknown, spec.revision[:_REVISION_LETTERS])
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

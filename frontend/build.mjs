@@ -1,0 +1,56 @@
+// Builds what browsers load: node build.mjs [folder]
+// Names carry a hash of the content, so that browsers may keep them for ever; manifest.json tells which name is whose.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = process.argv[2] ?? join(here, "../assetsearch/static/dist");
+const manifest = {};
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+await scripts();
+for (const name of ["app", "admin"]) styles(name);
+const ordered = Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
+writeFileSync(join(out, "manifest.json"), `${JSON.stringify(ordered, null, 2)}\n`);
+
+async function scripts() {
+  const pages = readdirSync(join(here, "src/js/pages")).map((name) => `src/js/pages/${name}`);
+  const entryPoints = ["src/js/app.js", ...pages];
+  const { metafile } = await build({
+    absWorkingDir: here,
+    entryPoints,
+    outbase: "src/js",
+    outdir: out,
+    entryNames: "[dir]/[name]-[hash]",
+    chunkNames: "chunks/[name]-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: ["chrome111", "firefox128", "safari16.4"], // as Tailwind CSS 4
+    minify: true,
+    legalComments: "eof",
+    metafile: true,
+  });
+  for (const [file, { entryPoint }] of Object.entries(metafile.outputs)) {
+    if (!entryPoints.includes(entryPoint)) continue; // what a script imports later on, it finds by itself
+    manifest[relative("src/js", entryPoint)] = relative(out, join(here, file));
+  }
+}
+
+function styles(name) {
+  const file = join(out, `${name}.css`);
+  const cli = join(here, "node_modules/@tailwindcss/cli/dist/index.mjs");
+  execFileSync(process.execPath, [cli, "--input", `src/css/${name}.css`, "--output", file, "--minify"], {
+    cwd: here,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const hash = createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 8).toUpperCase();
+  manifest[`${name}.css`] = `${name}-${hash}.css`;
+  copyFileSync(file, join(out, manifest[`${name}.css`]));
+  rmSync(file);
+}

@@ -1,0 +1,176 @@
+"""axe-core looks at every page in both themes, and finds nothing serious."""
+
+import json
+from typing import Any
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from django.urls import reverse
+from playwright.sync_api import Page
+
+from tests.conftest import drawn, encoded
+from tests.gallery.test_import_zip import packed
+from tests.product import Client, Product, wait_for
+from tests.routes import addresses, addresses_of_admin
+
+pytestmark = [pytest.mark.product, pytest.mark.browser]
+
+#: What axe calls the rest, "moderate" and "minor", is advice.
+GRAVE = {"serious", "critical"}
+#: States that a bare address does not show.
+STATES = [
+    "/?asset={asset_id}",
+    "/?query={key}&crop=0,0,0.5,1&plus={asset_id}&k=5&tag=axe",
+    "/gallery/?q=nothing+of+that+name",
+    "/compare/?asset={asset_id}",
+    "/nothing/of/that/name/",
+]
+#: Of the pages that refuse to be looked at, the one that is; all are the same.
+FORBIDDEN, REFUSED = 403, "/admin/gallery/change/add/"
+#: What actions of the admin ask before they are done, by the list that has them.
+ASKED = {
+    "gallery_asset": ["delete_selected", "add_to_collection"],
+    "search_evaluation": ["compare"],
+    "auth_group": ["delete_selected"],
+}
+#: One of each thing that a route may name.
+_THINGS = """
+import json
+import uuid
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from gallery.import_models import Import
+from gallery.models import Asset, Collection, Tag
+from search import report_making
+from search.models import Encoder, SavedSearch
+from tests import rows
+admin = User.objects.get(username="admin")
+collection = Collection.objects.create(name="axe", owner=admin)
+asset = Asset.objects.filter(filename="axe-1.jpg").get()
+asset.collection = collection
+asset.save()
+report = report_making.begin(admin)
+pictures = [asset.original, ContentFile(b"no picture", "broken.jpg")]
+entry, _ = report_making.add(report, report_making.of_files(pictures, admin, keep=True))
+saved = SavedSearch.objects.create(name="axe", owner=admin, query=f"query={entry.picture_id}")
+rows.second_encoder("beside")
+print(json.dumps({
+    "asset_id": asset.pk, "collection_id": collection.pk, "tag_id": Tag.objects.get(name="axe").pk,
+    "import_id": Import.objects.latest("pk").pk, "encoder_id": Encoder.objects.active().pk,
+    "build_id": 0, "act_id": str(uuid.UUID(int=0)), "report_id": report.pk, "entry_id": entry.pk,
+    "key": entry.picture_id, "search_id": saved.pk, "name": 32 * "a",
+}))
+"""
+
+
+_ROWS = """
+import json
+from django.contrib.auth.models import User
+from tests import rows
+print(json.dumps(rows.make(User.objects.get(username="admin"), "axe")))
+"""
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """axe-core applies styles of its own while it looks."""
+    return {**browser_context_args, "bypass_csp": True}
+
+
+@pytest.fixture(scope="module")
+def things(product: Product, client: Client) -> dict[str, Any]:
+    """By the names that routes have for them.
+
+    One asset is in the trash, one could not be embedded, and one file of an import was refused.
+    """
+    failed = client.upload("axe-failed.jpg", encoded(drawn(7004, (640, 480))))
+    for seed in range(4):
+        made = client.upload(f"axe-{seed}.jpg", encoded(drawn(7000 + seed, (640, 480))), tags="axe")
+    client.session.delete(f"{client.url}/assets/{made['id']}/", timeout=60).raise_for_status()
+    archive = packed(("axe.jpg", encoded(drawn(7010))), ("broken.jpg", b"no picture"))
+    begun = client.session.post(f"{client.url}/imports/", files={"file": ("axe.zip", archive)}, timeout=60).json()
+    wait_for(lambda: client.get(f"/imports/{begun['id']}/")["finished"], what="the import")
+    wait_for(client.is_settled, what="embedding")
+    product.fail(failed["id"])
+    return dict(json.loads(product.command("shell", "-v", "0", "-c", _THINGS).stdout))
+
+
+def is_page(page: Page, address: str) -> bool:
+    """What is read by GET, is there itself, and is HTML that stands by itself. That one may not look is one page."""
+    answer = page.request.get(address, headers={"Accept": "text/html"}, max_redirects=0)
+    is_html = "text/html" in answer.headers.get("content-type", "") and "<html" in answer.text()
+    return is_html and (answer.status != FORBIDDEN or address.endswith(REFUSED))
+
+
+@pytest.mark.timeout(900)
+def test_no_page_has_a_grave_fault_in_either_theme(signed_in: Page, product: Product, things: dict[str, Any]):
+    page, faults = signed_in, {}
+    listed = [*addresses(things), *(state.format(**things) for state in STATES)]
+    page.goto(f"{product.url}/work/")
+    failures = page.locator("a[href^='/work/failures/']").first.get_attribute("href")
+    pages = [address for address in [*listed, failures] if is_page(page, product.url + address)]
+    for address in pages:
+        page.goto(product.url + address)
+        faults |= grave(page, address)
+    print(len(pages), "pages:", *pages)
+    assert {failures, "/", "/gallery/", "/collections/", "/keys/", f"/assets/{things['asset_id']}/"} <= set(pages)
+    assert faults == {}, told(faults)
+
+
+@pytest.fixture(scope="module")
+def rows(product: Product, things: dict[str, Any]) -> dict[str, str | None]:
+    """The key of a row of each model that the admin has, by the model's label."""
+    return dict(json.loads(product.command("shell", "-v", "0", "-c", _ROWS).stdout))
+
+
+@pytest.mark.timeout(600)
+def test_no_page_of_the_admin_has_a_grave_fault_in_either_theme(
+    signed_in: Page, product: Product, rows: dict[str, Any]
+):
+    page, faults = signed_in, {}
+    assert None not in rows.values()
+    pages = [address for address in addresses_of_admin(rows) if is_page(page, product.url + address)]
+    for address in pages:
+        page.goto(product.url + address)
+        faults |= grave(page, address)
+    for name, actions in ASKED.items():
+        for action in actions:
+            ask(page, product.url + reverse(f"admin:{name}_changelist"), action)
+            faults |= grave(page, f"{name}: {action}")
+    print(len(pages), "pages:", *pages)
+    for label in rows:
+        assert f"/admin/{label.replace('.', '/').lower()}/" in pages
+    assert faults == {}, told(faults)
+
+
+def ask(page: Page, address: str, action: str) -> None:
+    """Choose the action for the first two rows of the list, as far as its page that asks."""
+    page.goto(address)
+    for place in (0, 1):
+        page.locator("input.action-select").nth(place).check()
+    page.locator("select[name=action]").first.select_option(action)
+    with page.expect_navigation():
+        page.locator("button[name=index]").first.click()
+    assert page.locator("input.action-select").count() == 0, f"{action} asks nothing"
+
+
+Faults = dict[tuple[str, ...], list[str]]
+
+
+def grave(page: Page, address: str) -> Faults:
+    """By address, theme and fault, where it is. The themes differ in colours alone."""
+    page.evaluate("() => new Promise(resolve => setTimeout(resolve))")  # pages name their parts in a turn after "load"
+    page.evaluate(AXE_SCRIPT)
+    found = {}
+    for theme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        answer = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
+        for one in answer["violations"]:
+            if one["impact"] in GRAVE:
+                where = [node["html"][:160] for node in one["nodes"]][:4]
+                found[address, theme, one["id"], one["help"]] = where
+    return found
+
+
+def told(faults: Faults) -> str:
+    return json.dumps([(*fault, *where) for fault, where in faults.items()], indent=1)

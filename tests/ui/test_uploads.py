@@ -1,0 +1,198 @@
+"""Uploads on every page: they go on while one moves about, tell what became of each file, and leave a choice."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import drawn, encoded
+from tests.product import Product
+from tests.walking import kept
+
+pytestmark = [pytest.mark.product, pytest.mark.browser]
+
+SIZE = (640, 480)
+READY = 60_000  # milliseconds
+
+
+def jpeg(name: str, seed: int) -> Any:
+    return {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": encoded(drawn(seed, SIZE))}
+
+
+def copy(name: str, seed: int) -> Any:
+    """The same picture in another form."""
+    data = encoded(drawn(seed, SIZE).resize((320, 240)), "WEBP")
+    return {"name": f"{name}.webp", "mimeType": "image/webp", "buffer": data}
+
+
+@pytest.fixture
+def upload_page(signed_in: Page, product: Product) -> Page:
+    signed_in.goto(f"{product.url}/upload/")
+    expect(signed_in.locator("[data-no-script]")).to_have_count(0)
+    return signed_in
+
+
+def panel(page: Page) -> Any:
+    return page.get_by_role("complementary", name="Uploads")
+
+
+def row(page: Page, name: str) -> Any:
+    return panel(page).locator(".file").filter(has=page.locator(".file-name", has_text=name))
+
+
+def choose(page: Page, *files: Any) -> None:
+    page.locator("#files").set_input_files(list(files))
+
+
+def test_uploads_go_on_from_page_to_page_and_their_outcomes_stay(upload_page: Page, product: Product) -> None:
+    page = upload_page
+    page.route("**/upload/files/**", lambda route: route.abort("connectionreset"))
+    choose(page, *(jpeg(f"moving {seed}", seed) for seed in range(810, 816)))
+    expect(row(page, "moving 810")).to_contain_text("Connection lost", timeout=READY)
+    kept(page, 6)
+    page.goto(f"{product.url}/tags/")
+    expect(row(page, "moving 815")).to_be_visible(timeout=READY)
+    page.goto(f"{product.url}/collections/")
+    page.unroute("**/upload/files/**")
+    expect(panel(page)).to_contain_text("6 of 6 done · 6 added", timeout=READY)
+
+    page.goto(f"{product.url}/tags/")
+    expect(panel(page)).to_contain_text("6 of 6 done · 6 added", timeout=READY)
+    expect(row(page, "moving 815")).to_be_hidden()  # nothing is left to do, and the page is what counts
+    page.get_by_role("button", name="Show or hide the files").click()
+    row(page, "moving 815").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="moving 815", level=1)).to_be_visible()
+    page.get_by_role("button", name="Clear the list").click()
+    expect(panel(page)).to_be_hidden()
+    page.reload()
+    expect(panel(page)).to_be_hidden()
+
+
+def test_file_that_is_cancelled_and_chosen_again_goes_on_on_the_next_page(
+    upload_page: Page, product: Product, tmp_path: Path
+) -> None:
+    page, file = upload_page, tmp_path / "thought over.jpg"
+    file.write_bytes(encoded(drawn(817, SIZE)))
+    page.route("**/upload/files/**", lambda route: route.abort("connectionreset"))
+    choose(page, file)
+    row(page, "thought over").get_by_role("button", name="Cancel").click()
+    expect(row(page, "thought over")).to_contain_text("Cancelled")
+    kept(page, 0)
+    choose(page, file)
+    expect(row(page, "thought over")).to_contain_text("Connection lost", timeout=READY)
+    kept(page, 1)
+    page.goto(f"{product.url}/tags/")
+    page.unroute("**/upload/files/**")
+    expect(panel(page)).to_contain_text("1 of 1 done · 1 added", timeout=READY)
+
+
+def test_file_that_the_server_failed_at_is_shown_small_and_retried(upload_page: Page) -> None:
+    page = upload_page
+    page.route("**/upload/files/**", lambda route: route.fulfill(status=500))
+    choose(page, jpeg("tried again", 818))
+    failed = row(page, "tried again")
+    expect(failed).to_contain_text("Something went wrong on the server (500)", timeout=READY)
+    expect(failed.locator(".file-image canvas")).to_be_visible()
+    page.unroute("**/upload/files/**")
+    failed.get_by_role("button", name="Retry").click()
+    expect(failed.locator(".badge-ready")).to_be_visible(timeout=READY)
+
+
+def test_each_file_is_told_its_fate(upload_page: Page) -> None:
+    page = upload_page
+    choose(page, jpeg("fated", 820))
+    expect(row(page, "fated").locator(".badge-ready")).to_be_visible(timeout=READY)
+    broken = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}
+    text = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    choose(page, jpeg("again", 820), broken, text)
+
+    expect(row(page, "again")).to_contain_text("Identical to fated; nothing was added", timeout=READY)
+    for refused in ("broken.jpg", "notes.txt"):
+        expect(row(page, refused)).to_contain_text("This is no picture we can read", timeout=READY)
+    expect(panel(page)).to_contain_text("4 of 4 done · 1 added · 1 identical · 2 refused", timeout=READY)
+
+
+def test_collection_and_tags_are_of_all_files(upload_page: Page) -> None:
+    page = upload_page
+    page.get_by_label("Collection").fill("Of an upload")
+    page.get_by_label("Tags").fill("serval, Of an upload")
+    choose(page, jpeg("grouped a", 830), jpeg("grouped b", 831))
+    expect(panel(page)).to_contain_text("2 added", timeout=READY)
+    row(page, "grouped b").get_by_role("link").click()
+
+    expect(page.get_by_role("link", name="serval")).to_be_visible()
+    page.get_by_role("link", name="Of an upload").first.click()
+    expect(page.get_by_role("img", name=re.compile("grouped"))).to_have_count(2)
+
+
+def test_folder_is_chosen_with_all_below_it(upload_page: Page, tmp_path: Path) -> None:
+    page = upload_page
+    (tmp_path / "shoot" / "day two").mkdir(parents=True)
+    (tmp_path / "shoot" / "outer.jpg").write_bytes(encoded(drawn(840, SIZE)))
+    (tmp_path / "shoot" / "day two" / "inner.jpg").write_bytes(encoded(drawn(841, SIZE)))
+    (tmp_path / "shoot" / ".DS_Store").write_bytes(b"left by a system")
+    page.locator("input[webkitdirectory]").set_input_files(tmp_path / "shoot")
+
+    expect(panel(page)).to_contain_text("2 of 2 done · 2 added", timeout=READY)
+    expect(row(page, "inner")).to_be_visible(timeout=READY)
+
+
+@pytest.fixture
+def twice(upload_page: Page, stored: Callable[..., Any]) -> Callable[..., Page]:
+    """twice(*seeds): pictures that are there, uploaded once more in another form."""
+
+    def make(*seeds: int) -> Page:
+        for seed in seeds:
+            stored(seed, title=f"first {seed}", size=SIZE)
+        choose(upload_page, *(copy(f"second {seed}", seed) for seed in seeds))
+        for seed in seeds:
+            expect(row(upload_page, f"second {seed}")).to_contain_text(f"Same picture as first {seed}", timeout=READY)
+        return upload_page
+
+    return make
+
+
+def test_same_picture_is_skipped_and_brought_back(twice: Callable[..., Page]) -> None:
+    page = twice(850)
+    told = row(page, "second 850")
+    told.get_by_role("button", name="Skip").click()
+    expect(told).to_contain_text("Skipped; it lies in the trash.", timeout=READY)
+    address = told.locator(".file-name a").evaluate("link => link.href")
+    asset = address.replace("/assets/", "/api/v1/assets/")
+    assert page.request.get(asset).status == 404
+
+    told.get_by_role("button", name="Keep both").click()
+    expect(told).to_contain_text("Added", timeout=READY)
+    assert page.request.get(asset).status == 200
+
+
+def test_same_picture_is_kept(twice: Callable[..., Page]) -> None:
+    page = twice(860)
+    expect(panel(page)).to_contain_text("1 picture is there already in another form.")
+    row(page, "second 860").get_by_role("button", name="Keep both").click()
+
+    expect(page.get_by_role("button", name="Keep both")).to_have_count(0)
+    expect(page.get_by_text("is there already in another form")).to_be_hidden()
+
+
+def test_same_pictures_are_skipped_all_at_once(twice: Callable[..., Page]) -> None:
+    page = twice(870, 871)
+    expect(panel(page)).to_contain_text("2 pictures are there already in another form.")
+    page.get_by_role("button", name="Skip all").click()
+
+    expect(panel(page)).to_contain_text("2 of 2 done · 2 skipped", timeout=READY)
+
+
+def test_two_tabs_upload_side_by_side(upload_page: Page, product: Product) -> None:
+    other = upload_page.context.new_page()
+    other.goto(f"{product.url}/upload/")
+    expect(other.locator("[data-no-script]")).to_have_count(0)
+    choose(upload_page, jpeg("of the one tab", 880))
+    choose(other, jpeg("of the other", 881))
+
+    expect(panel(upload_page)).to_contain_text("1 of 1 done · 1 added", timeout=READY)
+    expect(panel(other)).to_contain_text("1 of 1 done · 1 added", timeout=READY)
+    other.close()

@@ -1,0 +1,104 @@
+"""What tests in a real browser stand on."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from playwright.sync_api import Browser, BrowserType, Page, Playwright, expect, sync_playwright
+
+from tests.browser import ARGUMENTS, find
+from tests.product import Product, wait_for
+
+expect.set_options(timeout=15_000)  # milliseconds; where tests run side by side, five thousand are soon over
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as `manage.py prepare` leaves it, to be copied; one for all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prepared"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            making = Product(folder.with_name("preparing"))
+            making.command("prepare")
+            making.data_dir.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args():
+    found = find()
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("No browser: `make test` fetches one, or says why it cannot.")
+        pytest.skip("no browser is installed, and none could be fetched")
+    return {"executable_path": found, "args": ARGUMENTS, "headless": True}
+
+
+# The plugin keeps one browser for a whole run. Its loop would run in the thread of all tests that follow, and none of
+# them could start another; a module's browser ends with the module.
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as started:
+        # Django takes what such a module asks the database for a coroutine's.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser_type(playwright: Playwright) -> BrowserType:
+    return playwright.chromium
+
+
+@pytest.fixture(scope="module")
+def browser(browser_type: BrowserType, browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
+    started = browser_type.launch(**browser_type_launch_args)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def browser_context_args() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def signed_in(page: Page, product: Product) -> Iterator[Page]:
+    """The page after signing in. Any error of a script, or anything the content policy stops, fails the test."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
+    page.context.add_cookies([{"name": "sessionid", "value": product.session_of_its_own(), "url": product.url}])
+    page.goto(product.url)
+    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
+    page.wait_for_load_state()  # scripts included
+    yield page
+    assert errors == []
+
+
+_KEPT = """() => new Promise((resolve) => {
+    const opened = indexedDB.open("uppy-blobs");
+    opened.onsuccess = () => {
+        const reading = opened.result.transaction(["files", "metadata"]);
+        const counted = reading.objectStore("files").count();
+        const known = reading.objectStore("metadata").getAll();
+        reading.oncomplete = () => {
+            opened.result.close();
+            const files = known.result.flatMap(({ metadata }) => Object.keys(JSON.parse(metadata).files));
+            resolve([counted.result, files.length]);
+        };
+    };
+})"""
+
+
+def kept(page: Page, files: int = 1) -> None:
+    """Waits until the browser has so many files to send, for the pages that follow, as it does within moments.
+
+    Files themselves, and what is known of them, which is written some time later.
+    """
+    wait_for(lambda: page.evaluate(_KEPT) == [files, files], what="the browser's copies")
