@@ -121,7 +121,7 @@ def arrange(chromium: Browser, product: Product, shown: Shown) -> None:
     shown.imported = page.url.removeprefix(shown.url)
     expect(page.locator("#import-progress")).to_contain_text("Done")
     [failed] = shown.client.get("/assets/", q=shown.fruit[-2].stem)["results"]
-    product.fail(failed["id"])
+    product.fail(failed["id"], "The preview cannot be read")
     page.goto(f"{shown.url}/work/")
     shown.failures = page.locator("a[href^='/work/failures/']").first.get_attribute("href") or ""
     page.context.close()

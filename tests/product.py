@@ -26,10 +26,10 @@ PASSWORD = "for these tests"
 _START_SECONDS = 180
 _FAIL = """
     WITH failed AS (
-        UPDATE search_embedding SET vector = NULL, embedded_at = NULL, error = 'The preview cannot be found: lost'
-        WHERE asset_id = {0} RETURNING asset_id
+        UPDATE search_embedding SET vector = NULL, embedded_at = NULL, error = %(error)s
+        WHERE asset_id = %(asset)s RETURNING asset_id
     )
-    UPDATE gallery_asset SET status = 'failed', error = 'The preview cannot be found: lost'
+    UPDATE gallery_asset SET status = 'failed', error = %(error)s
     WHERE id IN (SELECT asset_id FROM failed) RETURNING id
 """
 _OURS = re.compile(r"manage\.py|gunicorn|forkserver|postgres")
@@ -162,9 +162,13 @@ class Product:
         with self.database() as connection:
             return str(connection.execute(sql).fetchall())
 
-    def fail(self, asset_id: int) -> None:
-        """Leave an asset as a worker does that could not read its picture."""
-        self.psql(_FAIL.format(asset_id))
+    def fail(self, asset_id: int, reason: str) -> None:
+        """Leave an asset as a worker does that could not read its picture.
+
+        Assets are told by reason, and tests of one worker share a product: each has a reason of its own.
+        """
+        with self.database() as connection:
+            connection.execute(_FAIL, {"asset": asset_id, "error": f"{reason}: lost"})
 
     @contextmanager
     def database(self) -> Iterator[psycopg.Connection[Any]]:

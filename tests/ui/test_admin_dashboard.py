@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.product, pytest.mark.browser]
 
 def test_admin_begins_with_how_things_are_and_tries_failures_again(signed_in: Page, product: Product, client, stored):
     page, asset = signed_in, stored(72_001, title="Dashboard one")
-    product.fail(asset["id"])
+    product.fail(asset["id"], "The picture is out of reach")
     page.goto(f"{product.url}/admin/")
     overview = page.get_by_role("region", name="Overview")
     for told in ("Assets ready", "Originals", "Database", "Disk left"):
@@ -25,7 +25,7 @@ def test_admin_begins_with_how_things_are_and_tries_failures_again(signed_in: Pa
     assert (
         chart.locator("path[fill='#3b82c4']").first.evaluate("bar => getComputedStyle(bar).fill") == "rgb(59, 130, 196)"
     )
-    reason = overview.get_by_role("listitem").filter(has_text="The preview cannot be found")
+    reason = overview.get_by_role("listitem").filter(has_text="The picture is out of reach")
     expect(reason).to_contain_text("1 picture")
     reason.get_by_role("button", name="Try all again").click()
     expect(page.get_by_text("1 picture is tried again.")).to_be_visible()

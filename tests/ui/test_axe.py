@@ -91,7 +91,7 @@ def things(product: Product, client: Client) -> dict[str, Any]:
     begun = client.session.post(f"{client.url}/imports/", files={"file": ("axe.zip", archive)}, timeout=60).json()
     wait_for(lambda: client.get(f"/imports/{begun['id']}/")["finished"], what="the import")
     wait_for(client.is_settled, what="embedding")
-    product.fail(failed["id"])
+    product.fail(failed["id"], "The preview cannot be read")
     return dict(json.loads(product.command("shell", "-v", "0", "-c", _THINGS).stdout))
 
 

@@ -140,7 +140,7 @@ def test_build_of_an_index_is_tried_again_and_cancelled(signed_in: Page, product
 def test_failure_is_tried_again_from_the_page(signed_in: Page, product, client, stored):
     page = signed_in
     for seed, name in enumerate(("one", "two"), start=SEEDS.stop + 1):
-        product.fail(stored(seed, title=f"failed {name}")["id"])
+        product.fail(stored(seed, title=f"failed {name}")["id"], "The preview cannot be found")
     page.goto(f"{product.url}/work/")
     reason = job(page, "The preview cannot be found")
     expect(reason.get_by_text("2 pictures")).to_be_visible()
