@@ -23,6 +23,7 @@ COPY gallery gallery
 COPY search search
 COPY locale locale
 COPY templates templates
+RUN python -m whitenoise.compress --quiet assetsearch/static/dist
 
 USER assetsearch
 VOLUME ["/data", "/models"]

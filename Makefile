@@ -8,13 +8,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test faults check bench assets messages install screenshots lock
 
-run: .venv/installed
+run: .venv/installed .venv/compressed
 	@exec $(BIN)/python manage.py up
 
 install: .venv/installed
 
 # Several processes share the cores; on busy ones, threads of linear algebra spend most of their time waiting for each other.
-test: .venv/installed-test
+test: .venv/installed-test .venv/compressed
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -33,7 +33,7 @@ check: .venv/installed-test frontend/node_modules/installed
 	$(BIN)/djlint --check --lint templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	cd frontend && node_modules/.bin/eslint .
-	@built=$$(mktemp -d) && node frontend/build.mjs "$$built" && diff -r "$$built" assetsearch/static/dist \
+	@built=$$(mktemp -d) && node frontend/build.mjs "$$built" && diff -r --exclude='*.gz' --exclude='*.br' "$$built" assetsearch/static/dist \
 		|| { echo "assetsearch/static/dist is not what frontend/ builds to: run make assets"; exit 1; }
 
 # What browsers load, built from frontend/ and committed. It and `make check` need Node.js 20 or newer; nothing else does.
@@ -67,6 +67,11 @@ screenshots: .venv/installed-test
 
 .venv/installed-test: requirements-test.lock .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements-test.lock
+	@touch $@
+
+# Scripts and styles beside themselves, as browsers ask for them.
+.venv/compressed: assetsearch/static/dist/manifest.json .venv/installed
+	$(BIN)/python -m whitenoise.compress --quiet assetsearch/static/dist
 	@touch $@
 
 # Pin anew what pyproject.toml asks for. What PyTorch needs of CUDA differs by build and is left to it.
