@@ -23,7 +23,8 @@ COPY gallery gallery
 COPY search search
 COPY locale locale
 COPY templates templates
-RUN python -m whitenoise.compress --quiet assetsearch/static/dist
+RUN python -m whitenoise.compress --quiet assetsearch/static/dist \
+    && python -m whitenoise.compress --quiet "$(python -c 'from django.contrib import admin; print(*admin.__path__)')/static"
 
 USER assetsearch
 VOLUME ["/data", "/models"]

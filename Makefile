@@ -2,19 +2,20 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+COMPRESSED := assetsearch/static/dist/manifest.json.gz
 
 # The environment of some containers forbids it. Compiled once, sources need not be compiled by each process that starts.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test faults check bench assets messages install screenshots lock
 
-run: .venv/installed .venv/compressed
+run: .venv/installed $(COMPRESSED)
 	@exec $(BIN)/python manage.py up
 
 install: .venv/installed
 
 # Several processes share the cores; on busy ones, threads of linear algebra spend most of their time waiting for each other.
-test: .venv/installed-test .venv/compressed
+test: .venv/installed-test $(COMPRESSED)
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -m alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -69,9 +70,10 @@ screenshots: .venv/installed-test
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements-test.lock
 	@touch $@
 
-# Scripts and styles beside themselves, as browsers ask for them.
-.venv/compressed: assetsearch/static/dist/manifest.json .venv/installed
+# Scripts and styles as browsers ask for them, beside themselves; those of Django's admin as well.
+$(COMPRESSED): assetsearch/static/dist/manifest.json .venv/installed
 	$(BIN)/python -m whitenoise.compress --quiet assetsearch/static/dist
+	$(BIN)/python -m whitenoise.compress --quiet $$($(BIN)/python -c 'from django.contrib import admin; print(*admin.__path__)')/static
 	@touch $@
 
 # Pin anew what pyproject.toml asks for. What PyTorch needs of CUDA differs by build and is left to it.

@@ -2,9 +2,13 @@
 
 from typing import Any, cast
 
+from django.contrib import messages
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from assetsearch.api import TokenThrottle
@@ -25,3 +29,14 @@ class Slowed(AuthenticationForm):
 
 class SlowedAdmin(Slowed, AdminAuthenticationForm):
     """The same at the admin's door."""
+
+
+class PasswordView(PasswordChangeView):
+    """One's own, which whoever knows the old one changes. Other sessions of the account end."""
+
+    template_name = "registration/password.html"
+    success_url = reverse_lazy("search:search")
+
+    def form_valid(self, form: "SetPasswordForm[Any]") -> HttpResponse:
+        messages.success(self.request, _("The password is changed. Elsewhere you are signed out."))
+        return super().form_valid(form)

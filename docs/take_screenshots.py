@@ -30,6 +30,17 @@ SIZES = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 390, "heigh
 THEMES = ("light", "dark")
 #: Those that are shown in Chinese too.
 MAIN = ("search", "gallery", "asset")
+#: Models, by app.
+ADMIN = {
+    "gallery": ("asset", "collection", "tag", "change", "import"),
+    "search": ("encoder", "embedding", "indexbuild", "measurement", "evaluation", "rule", "preference"),
+    "auth": ("user",),
+}
+_RULE = """
+from gallery.models import Tag
+from search.models import Rule
+Rule.objects.create(action="boost", tag=Tag.objects.get(name="granny smith"), amount=0.1, note="The season has begun.")
+"""
 #: Of the five pictures of the walk through, in pixels.
 _FRAME, _GAP = (640, 400), 12
 
@@ -69,6 +80,24 @@ def tag_folders(photos: Path) -> list[Path]:
     return sorted(path for path in photos.glob("*/*") if path.is_dir())
 
 
+def admin_pages(product: Product) -> dict[str, str]:
+    """The list of each model, the form of its first row, and what is asked before a user or an encoder goes."""
+    pages: dict[str, str] = {}
+    for app, models in ADMIN.items():
+        for model in models:
+            first, address = number(product, f"SELECT min(id) FROM {app}_{model}"), f"/admin/{app}/{model}/"
+            pages |= {f"admin-{model}s": address, f"admin-{model}": f"{address}{first}/change/"}
+    encoder = number(product, "SELECT max(id) FROM search_encoder")
+    asked = {"user-delete": "auth/user/1/delete/", "encoder-retire": f"search/encoder/{encoder}/retire/"}
+    return pages | {f"admin-{name}": f"/admin/{address}" for name, address in asked.items()}
+
+
+def number(product: Product, sql: str) -> int:
+    with product.database() as connection:
+        [[found]] = connection.execute(sql).fetchall()
+        return int(found)
+
+
 class Shown:
     """What the pictures show."""
 
@@ -82,8 +111,8 @@ class Shown:
         self.asset = asset["id"]
         self.collection = asset["collection"]
         self.report = self.imported = self.failures = ""
-        with product.database() as connection:
-            [self.tag] = connection.execute("SELECT id FROM gallery_tag WHERE name = 'granny smith'").fetchone() or ()
+        self.admin_pages: dict[str, str] = {}
+        self.tag = number(product, "SELECT id FROM gallery_tag WHERE name = 'granny smith'")
 
     def pages(self) -> dict[str, str]:
         return {
@@ -97,14 +126,12 @@ class Shown:
             "gone": "/assets/1000000/",
             "import": "/import/", "work": "/work/", "reports": "/reports/",
             "saved-searches": "/searches/", "trash": "/trash/", "compare": f"/compare/?asset={self.asset}",
-            "keys": "/keys/", "admin": "/admin/", "admin-assets": "/admin/gallery/asset/",
-            "admin-asset": f"/admin/gallery/asset/{self.asset}/change/", "admin-encoders": "/admin/search/encoder/",
-            "admin-collections": "/admin/gallery/collection/", "admin-tags": "/admin/gallery/tag/",
+            "keys": "/keys/", "api-docs": "/api/v1/docs/", "admin": "/admin/", **self.admin_pages,
         }  # fmt: skip
 
 
 def arrange(chromium: Browser, product: Product, shown: Shown) -> None:
-    """A report, a saved search, an import that is over, a second encoder, and something that failed or was deleted."""
+    """A report, a saved search, an import that is over, what failed or was deleted, and a row of each model."""
     page = signed_in(chromium, shown.url, SIZES["wide"], "light")
     report(page, shown)
     shown.report = page.url.removeprefix(shown.url)
@@ -124,8 +151,17 @@ def arrange(chromium: Browser, product: Product, shown: Shown) -> None:
     product.fail(failed["id"], "The preview cannot be read")
     page.goto(f"{shown.url}/work/")
     shown.failures = page.locator("a[href^='/work/failures/']").first.get_attribute("href") or ""
-    page.context.close()
     product.command("train_head", "--labels", "tag")
+    product.command("build_index")
+    product.command("evaluate", "--labels", "tag")
+    product.command("shell", "-v", "0", "-c", _RULE)
+    page.goto(f"{shown.url}/compare/?asset={shown.asset}")
+    page.locator("#mark-left").click()
+    page.locator("#mark [value=none]").wait_for()
+    page.context.close()
+    address = f"{shown.client.url}/assets/{shown.asset}/"
+    shown.client.session.patch(address, json={"title": "Granny Smith at noon"}, timeout=60).raise_for_status()
+    shown.admin_pages = admin_pages(product)
     [unwanted] = shown.client.get("/assets/", q=shown.fruit[-1].stem)["results"]
     shown.client.session.delete(f"{shown.client.url}/assets/{unwanted['id']}/", timeout=60)
 

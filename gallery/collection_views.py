@@ -142,7 +142,7 @@ def delete_collection(request: MemberRequest, collection_id: int) -> HttpRespons
         "text": _("Its assets stay in the gallery; they only leave the collection."),
         "back": doomed.get_absolute_url(),
     }
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)
 
 
 # --- what it looks like -------------------------------------------------------------------------------------

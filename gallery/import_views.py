@@ -8,8 +8,9 @@ from django.contrib import messages
 from django.core.exceptions import RequestDataTooBig
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpResponse, HttpResponseBase, QueryDict
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.timezone import localdate
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -122,13 +123,24 @@ def resume(request: MemberRequest, import_id: int) -> HttpResponse:
     return _back(request, row)
 
 
-@require_POST
+@takes_forms
 @for_members
 def cancel(request: MemberRequest, import_id: int) -> HttpResponse:
+    """Asks first: what is left of an archive is forgotten."""
     row = _get_import(request, import_id)
-    if background.cancel(row):
-        messages.success(request, _("Cancelled. What is stored already stays."))
-    return _back(request, row)
+    back = _back(request, row)
+    if request.method == "POST":
+        if background.cancel(row):
+            messages.success(request, _("Cancelled. What is stored already stays."))
+        return back
+    context = {
+        "heading": _("Cancel the import “%(name)s”?") % {"name": row.name},
+        "text": _("What is stored already stays. What is not is forgotten, and is to be imported anew."),
+        "act": _("Cancel the import"),
+        "stay": _("Keep it"),
+        "back": back.url,
+    }
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)
 
 
 @require_POST
@@ -161,18 +173,33 @@ def begin_sample(request: MemberRequest) -> HttpResponse:
     return redirect(row)
 
 
-@require_POST
+@takes_forms
 @for_members
 def remove_sample(request: MemberRequest) -> HttpResponse:
-    count = background.remove_sample(request.user)
-    said = ngettext("%(count)d drawn picture is deleted.", "%(count)d drawn pictures are deleted.", count)
-    messages.success(request, said % {"count": count})
-    return redirect("gallery:gallery")
+    """Asks first: they are deleted for good, and somebody may have worked with them."""
+    if request.method == "POST":
+        count = background.remove_sample(request.user)
+        said = ngettext("%(count)d drawn picture is deleted.", "%(count)d drawn pictures are deleted.", count)
+        messages.success(request, said % {"count": count})
+        return redirect("gallery:gallery")
+    count = background.sample_of(request.user).count()
+    asked = ngettext("Remove %(count)d drawn picture?", "Remove %(count)d drawn pictures?", count)
+    context = {
+        "heading": asked % {"count": count},
+        "text": _(
+            "They are deleted for good, with the titles and tags that they were given. Your own pictures stay, and "
+            "so do those that were moved to another collection."
+        ),
+        "act": _("Remove"),
+        "back": reverse("gallery:gallery"),
+    }
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)
 
 
-def _back(request: MemberRequest, row: Import) -> HttpResponse:
+def _back(request: MemberRequest, row: Import) -> HttpResponseRedirect:
     """To the page that the button was on."""
-    return redirect("search:work") if request.POST.get("from") == "work" else redirect(row)
+    was_on = request.POST.get("from") or request.GET.get("from")
+    return redirect("search:work") if was_on == "work" else redirect(row)
 
 
 def _get_import(request: MemberRequest, import_id: int) -> Import:

@@ -123,7 +123,7 @@ def delete_tag(request: MemberRequest, tag_id: int) -> HttpResponse:
         "text": f"{told} {they_stay}",
         "back": reverse("gallery:tags"),
     }
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)
 
 
 def _get_changeable_tag(request: MemberRequest, tag_id: int) -> Tag:

@@ -81,4 +81,4 @@ def _get_from_trash(request: MemberRequest, asset_id: int) -> Asset:
 
 def _ask(request: MemberRequest, heading: str, text: str) -> HttpResponse:
     context = {"heading": heading, "text": text, "back": reverse("gallery:trash")}
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)

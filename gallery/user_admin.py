@@ -13,7 +13,9 @@ from django.db.models.options import Options
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 admin.site.unregister(User)
 
@@ -29,7 +31,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
         counted = {self.opts.verbose_name_plural: len(users)}
         counted |= {model.verbose_name_plural: count for model, count in going.items()}
         lacking = {model.verbose_name for model in going if not self._may_go(model, request)}
-        kept = [f"{capfirst(model.verbose_name_plural)}: {intcomma(count)}" for model, count in held.items()]
+        kept = [_held(model, count, users) for model, count in held.items()]
         return [self._linked(user) for user in users], counted, lacking, kept
 
     def _may_go(self, model: Options[Any], request: HttpRequest) -> bool:
@@ -40,6 +42,19 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     def _linked(self, user: User) -> str:
         address = reverse("admin:auth_user_change", args=[user.pk])
         return format_html('{}: <a href="{}">{}</a>', capfirst(self.opts.verbose_name), address, user)
+
+
+def _held(model: Options[Any], count: int, users: list[User]) -> SafeString:
+    """What has to go to somebody else first, and a way around that."""
+    keys = ",".join(str(user.pk) for user in users)
+    return format_html(
+        '{}: <a href="{}?owner__in={}">{}</a>. {}',
+        capfirst(model.verbose_name_plural),
+        reverse(f"admin:{model.app_label}_{model.model_name}_changelist"),
+        keys,
+        intcomma(count),
+        _("Give them another owner first. Or untick “Active” instead: who is not active cannot sign in."),
+    )
 
 
 def counts_of(users: Iterable[User], on_delete: object) -> dict[Options[Any], int]:

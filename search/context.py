@@ -11,6 +11,8 @@ from search.models import Encoder
 
 #: In a session: its reader has seen the banner and closed it.
 DISMISSED = "encoder_banner_dismissed"
+#: Named where none was asked for that searches by meaning.
+_BY_MEANING = "dinov2-base"
 
 
 def encoder_banner(request: HttpRequest) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def encoder_banner(request: HttpRequest) -> dict[str, Any]:
         "serving_encoder": cache(_name_of_serving),  # asked for once, and only by templates that show it
         "built_in_encoder": descriptor.SPEC.name,
         "wanted_encoder": settings.ENCODER,
+        "encoder_by_meaning": settings.ENCODER if descriptor.SPEC.name != settings.ENCODER else _BY_MEANING,
         "is_banner_dismissed": DISMISSED in request.session,
     }
 

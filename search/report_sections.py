@@ -65,6 +65,8 @@ class Section:
 class Summary:
     counts: dict[Verdict, int]
     took_ms: float
+    #: Some were looked for before it was known how close random pairs are, and no level is asked of them.
+    is_uncalibrated: bool = False
 
     @property
     def total(self) -> int:
@@ -119,14 +121,15 @@ def judged(report: Report, level: float) -> Judged:
     """Reads of each entry what it needs and no more."""
     told = report.entries.values_list("place", "pk", "took_ms", "code", "match", "closer_than", "similarity")
     verdicts: dict[int, Verdict] = {}
-    took_in_all, next_place = 0.0, 0
+    took_in_all, next_place, is_uncalibrated = 0.0, 0, False
     for place, pk, took_ms, code, match, closer_than, similarity in told:
         verdicts[pk] = verdict(code, match, closer_than, similarity, level)
         took_in_all += took_ms
         next_place = place + 1
-    return Judged(verdicts, summarised(verdicts.values(), took_in_all), next_place)
+        is_uncalibrated |= similarity is not None and closer_than is None
+    return Judged(verdicts, summarised(verdicts.values(), took_in_all, is_uncalibrated=is_uncalibrated), next_place)
 
 
-def summarised(verdicts: Iterable[Verdict], took_ms: float) -> Summary:
+def summarised(verdicts: Iterable[Verdict], took_ms: float, *, is_uncalibrated: bool = False) -> Summary:
     counted = Counter(verdicts)
-    return Summary({one: counted[one] for one in Verdict}, took_ms)
+    return Summary({one: counted[one] for one in Verdict}, took_ms, is_uncalibrated)

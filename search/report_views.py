@@ -167,7 +167,7 @@ def delete(request: MemberRequest, report_id: int) -> HttpResponse:
         "text": gettext("Its pictures and what was found for them are forgotten. Assets stay."),
         "back": shown.get_absolute_url(),
     }
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)
 
 
 @require_safe

@@ -104,4 +104,4 @@ def delete(request: MemberRequest, search_id: int) -> HttpResponse:
         "text": _("The search is forgotten. What it finds stays."),
         "back": reverse("search:saved"),
     }
-    return respond(request, "gallery/confirm_delete.html", "gallery/_confirm_delete.html", context)
+    return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)

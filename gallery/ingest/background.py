@@ -21,12 +21,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from gallery.errors import Code, Refused
-from gallery.import_models import Import, Refusal
+from gallery.import_models import Import, ImportQuerySet, Refusal
 from gallery.ingest.archive import entries, import_entries, open_archive
 from gallery.ingest.bulk import STOPPING, Outcome, printable
 from gallery.ingest.folder import folder_below, import_files, pictures
 from gallery.ingest.urls import import_urls
-from gallery.models import Asset, Collection
+from gallery.models import Asset, AssetQuerySet, Collection
 from gallery.samples import catalogue
 from gallery.storage import sync
 from gallery.uploads import Details, storage_errors
@@ -97,22 +97,31 @@ def _sample_collection(owner: User) -> Collection:
     return named.first() or Collection.objects.create(name=catalogue.COLLECTION, owner=owner)
 
 
-def remove_sample(user: User) -> int:
-    """Delete the drawn pictures that are still in their collection, and then that; how many. Others' stay.
+def sample_of(user: User) -> AssetQuerySet:
+    """The drawn pictures that are still in their collection, and that the user may delete.
 
     What somebody has moved to another collection is theirs to keep.
     """
-    runs = Import.objects.visible_to(user).filter(kind=Import.Kind.SAMPLE)
+    found = _sample_runs(user).values("collection")
+    drawn = Asset.objects.filter(collection__in=found, source_url__startswith=catalogue.SOURCE)
+    return drawn if user.is_staff else drawn.filter(owner=user)
+
+
+def remove_sample(user: User) -> int:
+    """Delete these pictures, and then their collection; how many there were."""
+    runs = _sample_runs(user)
     for row in runs.open():
         cancel(row)
-    found = Collection.objects.filter(pk__in=runs.values("collection"))
-    drawn = Asset.objects.filter(collection__in=found, source_url__startswith=catalogue.SOURCE)
-    doomed = drawn if user.is_staff else drawn.filter(owner=user)
+    doomed = sample_of(user)
     count = doomed.count()
     doomed.delete()
-    found.filter(assets=None).delete()
+    Collection.objects.filter(pk__in=runs.values("collection"), assets=None).delete()
     runs.delete()
     return count
+
+
+def _sample_runs(user: User) -> ImportQuerySet:
+    return Import.objects.visible_to(user).filter(kind=Import.Kind.SAMPLE)
 
 
 def _begin(kind: Import.Kind, name: str, owner: User, details: Details, **fields: Any) -> Import:

@@ -1,6 +1,7 @@
 """How things are shown."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from django import template
@@ -10,6 +11,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import now
 from django.utils.translation import gettext, ngettext
 
 from gallery.errors import reason_label
@@ -109,6 +111,12 @@ def srcset(asset: Asset) -> str:
 def percent(share: float) -> str:
     """A share in [0, 1] as a length; what lies outside is drawn as the nearest that does not."""
     return f"{min(max(share, 0.0), 1.0):.1%}"
+
+
+@register.filter
+def days_until(moment: datetime) -> int:
+    """Those that have begun count."""
+    return max(0, ceil((moment - now()) / timedelta(days=1)))
 
 
 @register.filter

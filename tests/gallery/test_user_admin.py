@@ -21,7 +21,9 @@ def test_who_owns_assets_is_not_deleted_and_their_number_is_told(staff_client, u
     for seed in range(3):
         asset(seed, owner=user)
     page = main_of(staff_client.get(address))
-    assert "Assets: 3" in page
+    theirs = f"{reverse('admin:gallery_asset_changelist')}?owner__in={user.pk}"
+    assert f'Assets: <a href="{theirs}">3</a>. Give them another owner first.' in page
+    assert "3 assets" in main_of(staff_client.get(theirs))
     assert 'type="submit"' not in page
     staff_client.post(address, {"post": "yes"})
     assert (User.objects.filter(pk=user.pk).exists(), Asset.objects.count()) == (True, 3)

@@ -419,10 +419,15 @@ def test_htmx_runs_without_eval_or_styles_of_its_own(user_client: Client) -> Non
 
 
 def test_banner_says_that_the_built_in_encoder_serves_until_dismissed(
-    user_client: Client, encoder: Encoder, settings
+    user_client: Client, staff_client: Client, encoder: Encoder, settings
 ) -> None:
     settings.ENCODER = "dinov2-base"
-    assert b"weights of dinov2-base could not be loaded" in user_client.get(reverse("gallery:tags")).content
+    page = staff_client.get(reverse("gallery:tags")).content
+    assert b"weights of dinov2-base could not be loaded" in page
+    assert b"manage.py activate dinov2-base" in page
+    page = user_client.get(reverse("gallery:tags")).content
+    assert b"outline, colour and texture rather than meaning." in page
+    assert b"manage.py" not in page, "which is for whoever runs it"
 
     user_client.post(reverse("search:dismiss_banner"))
     assert b"built-in encoder serves" not in user_client.get(reverse("gallery:tags")).content

@@ -41,7 +41,7 @@ def sent(client: Client, file: str, encoding: str) -> int:
     """Bytes of an answer to who takes this encoding. What is tiny is not worth it."""
     answer = client.get(static(f"dist/{file}"), headers={"Accept-Encoding": encoding})
     size = len(answer.getvalue())
-    assert answer.get("Content-Encoding") == encoding or size < TINY, "not compressed: make .venv/compressed"
+    assert answer.get("Content-Encoding") == encoding or size < TINY, "not compressed: make run compresses it"
     return size
 
 
@@ -55,6 +55,11 @@ def test_reference_of_the_api_sends_little(client: Client):
     """As browsers ask by HTTPS, and on this machine; by plain HTTP they take gzip alone, a fifth more."""
     files = with_imports(MANIFEST[REFERENCE]) | {MANIFEST["api_docs.css"]}
     assert sum(sent(client, file, "br") for file in files) < MOST
+
+
+def test_style_of_the_admin_is_sent_compressed(client: Client):
+    answer = client.get(static("admin/css/base.css"), headers={"Accept-Encoding": "gzip"})
+    assert answer["Content-Encoding"] == "gzip", "make run compresses it"
 
 
 def test_what_is_built_may_be_kept_for_ever(client: Client):

@@ -1,4 +1,4 @@
-"""axe-core looks at every page in both themes, and finds nothing serious."""
+"""Every page is looked at by axe-core in both themes, which finds nothing serious, and sends little."""
 
 import json
 from typing import Any
@@ -17,6 +17,9 @@ pytestmark = [pytest.mark.product, pytest.mark.browser]
 
 #: What axe calls the rest, "moderate" and "minor", is advice.
 GRAVE = {"serious", "critical"}
+#: Bytes of script and style that a page may send, compressed.
+MOST_SENT = 300_000
+REFERENCE = "/api/v1/docs/"
 #: States that a bare address does not show.
 STATES = [
     "/?asset={asset_id}",
@@ -24,6 +27,7 @@ STATES = [
     "/gallery/?q=nothing+of+that+name",
     "/compare/?asset={asset_id}",
     "/nothing/of/that/name/",
+    REFERENCE,
 ]
 #: Of the pages that refuse to be looked at, the one that is; all are the same.
 FORBIDDEN, REFUSED = 403, "/admin/gallery/change/add/"
@@ -103,15 +107,17 @@ def is_page(page: Page, address: str) -> bool:
 
 
 @pytest.mark.timeout(900)
-def test_no_page_has_a_grave_fault_in_either_theme(signed_in: Page, product: Product, things: dict[str, Any]):
+def test_no_page_has_a_grave_fault_in_either_theme_or_sends_much(
+    signed_in: Page, product: Product, things: dict[str, Any]
+):
     page, faults = signed_in, {}
     listed = [*addresses(things), *(state.format(**things) for state in STATES)]
     page.goto(f"{product.url}/work/")
     failures = page.locator("a[href^='/work/failures/']").first.get_attribute("href")
     pages = [address for address in [*listed, failures] if is_page(page, product.url + address)]
     for address in pages:
-        page.goto(product.url + address)
-        faults |= grave(page, address)
+        page.goto(product.url + address, wait_until="networkidle" if address == REFERENCE else "load")
+        faults |= heavy(page, address) | grave(page, address)
     print(len(pages), "pages:", *pages)
     assert {failures, "/", "/gallery/", "/collections/", "/keys/", f"/assets/{things['asset_id']}/"} <= set(pages)
     assert faults == {}, told(faults)
@@ -124,7 +130,7 @@ def rows(product: Product, things: dict[str, Any]) -> dict[str, str | None]:
 
 
 @pytest.mark.timeout(600)
-def test_no_page_of_the_admin_has_a_grave_fault_in_either_theme(
+def test_no_page_of_the_admin_has_a_grave_fault_in_either_theme_or_sends_much(
     signed_in: Page, product: Product, rows: dict[str, Any]
 ):
     page, faults = signed_in, {}
@@ -132,7 +138,7 @@ def test_no_page_of_the_admin_has_a_grave_fault_in_either_theme(
     pages = [address for address in addresses_of_admin(rows) if is_page(page, product.url + address)]
     for address in pages:
         page.goto(product.url + address)
-        faults |= grave(page, address)
+        faults |= heavy(page, address) | grave(page, address)
     for name, actions in ASKED.items():
         for action in actions:
             ask(page, product.url + reverse(f"admin:{name}_changelist"), action)
@@ -164,12 +170,25 @@ def grave(page: Page, address: str) -> Faults:
     found = {}
     for theme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        page.evaluate("() => new Promise(requestAnimationFrame)")  # scripts have heard of the theme by then
         answer = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
         for one in answer["violations"]:
             if one["impact"] in GRAVE:
                 where = [node["html"][:160] for node in one["nodes"]][:4]
                 found[address, theme, one["id"], one["help"]] = where
     return found
+
+
+def heavy(page: Page, address: str) -> Faults:
+    """What it sends, where that is much."""
+    sizes: dict[str, int] = page.evaluate(
+        """() => Object.fromEntries(
+            performance.getEntriesByType("resource").map((one) => [new URL(one.name).pathname, one.encodedBodySize])
+        )"""
+    )
+    sent = {name: size for name, size in sizes.items() if name.endswith((".js", ".css", "/jsi18n/"))}
+    assert sent, address
+    return {(address, "", "", f"{sum(sent.values())} bytes"): [str(sent)]} if sum(sent.values()) > MOST_SENT else {}
 
 
 def told(faults: Faults) -> str:

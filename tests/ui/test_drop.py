@@ -156,6 +156,65 @@ def test_several_pictures_dropped_in_the_admin_become_a_report(page: Page, produ
     expect(page.locator("[data-verdict]")).to_have_count(2)
 
 
+#: What a browser hands over of a folder that holds a picture, another folder with one, and one that cannot be read.
+FOLDER = """files => {
+    const file = file => ({isFile: true, file: done => done(file)});
+    const folder = entries => {
+        const reader = lots => ({readEntries: done => done(lots.shift())});
+        return {isDirectory: true, createReader: () => reader([entries, []])};
+    };
+    const torn = {isFile: true, file: (done, failed) => failed(new Error("gone"))};
+    const [one, other] = files.files;
+    const top = folder([file(one), folder([file(other ?? one)]), torn].slice(0, window.taken));
+    DataTransferItem.prototype.webkitGetAsEntry = () => top;
+}"""
+
+
+def test_folder_dropped_is_searched_with_and_what_cannot_be_read_is_told(page: Page, product, asset):
+    page.goto(f"{product.url}/gallery/")
+    files = transfer(page, FIRST_SEED, FIRST_SEED + 1)
+    page.evaluate("window.taken = 3")
+    page.evaluate(FOLDER, files)
+    page.route("**/reports/", lambda route: route.abort())  # the page stays for now
+    drag(page, files)
+    drop_on(page, "search", files)
+    expect(page.get_by_text("2 files or folders cannot be read.")).to_be_visible()  # the folder lies there twice
+    dialog = page.get_by_role("dialog", name="Match report")
+    expect(dialog.get_by_text("The server cannot be reached")).to_have_count(4)
+
+
+def test_empty_folder_dropped_is_told(page: Page, product):
+    page.goto(f"{product.url}/gallery/")
+    files = transfer(page, FIRST_SEED)
+    page.evaluate("window.taken = 0")
+    page.evaluate(FOLDER, files)
+    drag(page, files)
+    drop_on(page, "search", files)
+    expect(page.get_by_text("There is no file in what was dropped.")).to_be_visible()
+
+
+#: Whether the browser would go to what is dropped.
+GOES_AWAY = """dataTransfer => document.body.dispatchEvent(
+    new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true})
+)"""
+
+
+def test_file_is_taken_after_what_was_dragged_about_left_the_page(page: Page, product, asset):
+    page.goto(f"{product.url}/gallery/")
+    tile = page.locator("[data-asset] a").first
+    tile.dispatch_event("dragstart", {"dataTransfer": page.evaluate_handle("new DataTransfer()")})
+    tile.evaluate("link => link.remove()")  # as a list that comes anew does
+    assert not page.evaluate(GOES_AWAY, transfer(page, FIRST_SEED))
+    expect(page.locator(".hits").get_by_text("Dropped windmill").first).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/docs/", "/gallery/?tag=%00"])
+def test_browser_stays_where_nothing_is_done_with_what_is_dropped(page: Page, product, path):
+    page.goto(product.url + path)
+    page.wait_for_load_state("networkidle")
+    assert not page.evaluate(GOES_AWAY, transfer(page, FIRST_SEED))
+
+
 def test_address_dropped_is_searched_with_and_not_gone_to(page: Page, product, asset):
     page.goto(f"{product.url}/gallery/")
     address = page.evaluate_handle(

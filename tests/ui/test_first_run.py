@@ -37,6 +37,8 @@ def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(signed_i
     page.get_by_role("button", name="Try the sample gallery").click()
     expect(page.get_by_role("heading", name="Sample gallery")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Pictures dealt with")).to_be_visible()
+    expect(page.locator("#import-progress")).to_contain_text(re.compile(r"[\d.]+ a second\s+· about .+ left"))
+    expect(page.locator("#work-badge")).to_contain_text(re.compile(r"\d+ left"))
     expect(page.get_by_text("120 of 120")).to_be_visible(timeout=240_000)
     page.goto(f"{product.url}/work/")
     expect(page.get_by_text("120 assets can be found")).to_be_visible(timeout=240_000)
@@ -52,7 +54,12 @@ def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(signed_i
     expect(page.locator(".hit").first.locator(".hit-calibrated")).to_have_text(words)
 
     page.goto(f"{product.url}/gallery/")
-    page.get_by_role("button", name="Remove the sample gallery").click()
+    page.get_by_role("link", name="Remove the sample gallery").click()
+    dialog = page.get_by_role("dialog", name="Remove 120 drawn pictures?")
+    dialog.get_by_role("link", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("link", name="Remove the sample gallery").click()
+    dialog.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("120 drawn pictures are deleted.")).to_be_visible()
     expect(page.get_by_role("heading", name="The gallery is empty")).to_be_visible()
     for of_no_use in (page.get_by_label("Sort"), page.get_by_role("search")):

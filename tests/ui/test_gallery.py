@@ -77,6 +77,24 @@ def test_pages_come_as_one_scrolls_and_nothing_moves(gallery: Page):
     assert gallery.evaluate("window.shifts") == []
 
 
+def test_page_that_did_not_come_is_asked_for_again_as_one_scrolls_on(gallery: Page):
+    gallery.route("**/gallery/?*after=*", lambda route: route.abort())
+    gallery.keyboard.press("End")
+    expect(gallery.get_by_text("The server cannot be reached.")).to_be_visible()
+    gallery.unroute("**/gallery/?*after=*")
+    scroll_until(gallery, COUNT)
+    assert titles(gallery) == numbered(range(COUNT - 1, -1, -1))
+
+
+def test_refused_page_leaves_the_rows_as_they_are(gallery: Page):
+    gallery.route("**/gallery/?*after=*", lambda route: route.fulfill(status=500, body="broken"))
+    ends = gallery.locator(".row-end").count()
+    gallery.keyboard.press("End")
+    expect(gallery.get_by_text("Something went wrong on the server (500).")).to_be_visible()
+    expect(gallery.locator(".row-end")).to_have_count(ends)
+    expect(gallery.locator(".row-break")).to_have_count(0)
+
+
 @pytest.mark.parametrize(("below_px", "breaks"), [(-100, 1), (500, 1), (1000, 0)])
 def test_a_last_row_near_or_in_sight_is_not_filled(gallery: Page, below_px: int, breaks: int):
     """`below_px`: how far below the window's lower edge the row ends when the next page comes."""

@@ -46,6 +46,35 @@ def test_delete_goes_to_the_trash_and_undo_brings_it_back(some: Page):
     expect(shown(some)).to_have_count(4)
 
 
+def test_what_comes_back_is_not_selected(some: Page):
+    some.get_by_role("button", name="Delete").click()
+    some.get_by_role("button", name="Undo").click()
+    expect(shown(some)).to_have_count(4)
+    expect(some.locator(".selected, [data-check]:checked")).to_have_count(0)
+    tile(some, 3).locator("a:has(img)").click(modifiers=["Control"])
+    expect(some.locator("[data-count]")).to_have_text("1 selected")
+    expect(some.locator(".selected")).to_have_count(1)
+
+
+def test_enter_does_what_its_menu_is_for(some: Page, client: Client):
+    ids = [tile(some, number).get_attribute("data-asset") for number in (0, 1)]
+    some.locator("summary", has_text="Tag").click()
+    some.get_by_label("Tags, separated by commas").fill("not meant")
+    some.locator("summary", has_text="Move").click()
+    some.get_by_label("Or to a new one").fill("moved by key")
+    some.keyboard.press("Enter")
+    expect(some.get_by_text("2 assets were moved.")).to_be_visible()
+    for asset_id in ids:
+        found = client.get(f"/assets/{asset_id}/")
+        assert found["collection"] is not None
+        assert "not meant" not in found["tags"]
+    some.locator("summary", has_text="Tag").click()
+    expect(some.get_by_label("Tags, separated by commas")).to_have_value("")
+    some.get_by_label("Tags, separated by commas").fill("by key")
+    some.keyboard.press("Enter")
+    expect(some.get_by_text("2 assets were tagged.")).to_be_visible()
+
+
 def test_delete_key_deletes_what_is_selected(some: Page):
     tile(some, 0).locator("a:has(img)").focus()
     some.keyboard.press("Delete")

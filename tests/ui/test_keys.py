@@ -40,6 +40,12 @@ def test_menu_leads_to_the_keys_without_script(browser, product):
     page.context.close()
 
 
+def test_question_mark_does_nothing_in_a_window_of_the_admin(signed_in: Page, product: Product):
+    signed_in.goto(f"{product.url}/admin/gallery/tag/add/?_popup=1")
+    signed_in.keyboard.press("?")  # an error of a script would fail the test
+    expect(signed_in.get_by_role("dialog")).to_have_count(0)
+
+
 def test_question_mark_lists_the_keys_in_the_admin_as_well(signed_in: Page, product: Product):
     signed_in.goto(f"{product.url}/admin/")
     signed_in.keyboard.press("?")

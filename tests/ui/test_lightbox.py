@@ -54,6 +54,13 @@ def showing(page: Page, title: str) -> Locator:
     return lightbox
 
 
+def test_double_click_opens_one(grid: Page):
+    grid.route("**/chunks/view-*", lambda route: (grid.wait_for_timeout(300), route.continue_()))
+    picture(grid, "large 1").dblclick()
+    showing(grid, "large 1")
+    expect(grid.locator(".pswp")).to_have_count(1)
+
+
 def test_click_opens_the_picture_over_the_page_which_is_blurred_and_locked(grid: Page):
     lightbox = opened(grid, "large 1")
     expect(lightbox.locator(".pswp__counter")).to_have_text("2 / 3")

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import drawn, encoded
@@ -254,8 +254,11 @@ def test_report_is_deleted_once_one_has_said_so(page: Page, product, asset):
 def test_pictures_that_are_near_or_missing_are_told_apart(page: Page, product, asset):
     page.goto(f"{product.url}/reports/have/")
     far = {"name": "missing.png", "mimeType": "image/png", "buffer": encoded(Image.new("RGB", SIZE, "black"), "PNG")}
-    choose(page, far)
+    mirrored = encoded(ImageOps.mirror(drawn(FIRST_SEED, SIZE)))
+    near = {"name": "near.jpg", "mimeType": "image/jpeg", "buffer": mirrored}
+    choose(page, near, far)
+    expect(section(page, "near.jpg")).to_have_attribute("data-verdict", "near")
     missing = section(page, "missing.png")
     expect(missing).to_have_attribute("data-verdict", "missing")
     expect(missing).to_contain_text("No close match")
-    expect(page.locator("[data-have-summary]")).to_contain_text("1 no close match")
+    expect(page.locator("[data-have-summary]")).to_contain_text(re.compile(r"1 near\s+1 no close match"))

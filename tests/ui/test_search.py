@@ -39,6 +39,30 @@ def _titles(page: Page) -> list[str]:
     return page.locator(".hit-title a").all_inner_texts()
 
 
+def test_query_that_did_not_come_through_is_tried_again(searched: Page):
+    page = searched
+    page.route("**/*", lambda route: route.abort())
+    page.locator("[name=k]").first.fill("20")
+    page.keyboard.press("Tab")
+    told = page.locator(".toast", has_text="The server cannot be reached.")
+    expect(told).to_be_visible()
+    page.unroute("**/*")
+    told.get_by_role("button", name="Retry").click()
+    expect(page).to_have_url(re.compile("k=20"))
+    expect(told).to_have_count(0)
+
+
+def test_picture_is_searched_with_again_after_it_did_not_come_through(signed_in: Page, stored):
+    stored(8205, title="Sought again")
+    page, picture = signed_in, {"name": "again.jpg", "mimeType": "image/jpeg", "buffer": _bytes(8205)}
+    page.route("**/*", lambda route: route.abort())
+    page.locator("#image").set_input_files(picture)
+    expect(page.locator(".toast", has_text="The server cannot be reached.")).to_be_visible()
+    page.unroute("**/*")
+    page.locator("#image").dispatch_event("change")
+    expect(page.locator(".hit").first).to_contain_text("Identical")
+
+
 def test_uploaded_query_has_an_address_that_is_reloaded_and_gone_back_to(searched: Page):
     page = searched
     expect(page.locator(".hit").first).to_contain_text("Identical")

@@ -34,6 +34,22 @@ def test_asset_is_deleted_without_a_question_and_undone_from_the_message(
     assert client.get(f"/assets/{asset['id']}/")["status"] == "ready"
 
 
+def test_undo_that_fails_can_be_tried_again(signed_in: Page, product: Product, client: Client, stored: Stored):
+    page, asset = signed_in, stored(8509, title="undone at last")
+    page.goto(f"{product.url}/gallery/?q=undone+at+last")
+    expect(tile(page, "undone at last")).to_have_count(1)
+    page.get_by_label("Select undone at last").check()
+    page.get_by_role("button", name="Delete").click()
+    undo = page.get_by_role("button", name="Undo")
+    page.route("**/undo/**", lambda route: route.abort())
+    undo.click()
+    expect(page.get_by_text("The server cannot be reached.")).to_be_visible()
+    page.unroute("**/undo/**")
+    undo.click()
+    expect(page.get_by_text("Undone: 1 asset is as it was.")).to_be_visible()
+    assert client.get(f"/assets/{asset['id']}/")["status"] == "ready"
+
+
 def test_asset_is_restored_from_the_trash_and_found_again(signed_in: Page, product: Product, stored: Stored):
     page, asset = signed_in, stored(8502, title="restored later")
     deleted(page, product, asset)

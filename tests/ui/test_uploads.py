@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import drawn, encoded
-from tests.product import Product
+from tests.product import Client, Product, wait_for
 from tests.walking import kept
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
@@ -184,6 +184,25 @@ def test_same_pictures_are_skipped_all_at_once(twice: Callable[..., Page]) -> No
     page.get_by_role("button", name="Skip all").click()
 
     expect(panel(page)).to_contain_text("2 of 2 done · 2 skipped", timeout=READY)
+
+
+def test_of_two_that_are_the_same_picture_one_stays_whatever_is_skipped(upload_page: Page, client: Client) -> None:
+    page, held = upload_page, []
+    page.route("**/same/", lambda route: held.append(route))  # noqa: PLW0108 - a method of a list cannot be given
+    choose(page, jpeg("twin one", 872), copy("twin two", 872))
+    wait_for(lambda: page.wait_for_timeout(50) or len(held) == 2, what="both to be looked for")
+    for route in held:  # both are there by now
+        route.continue_()
+    page.unroute("**/same/")
+    for name in ("twin one", "twin two"):
+        expect(row(page, name)).to_contain_text("Same picture as", timeout=READY)
+    expect(panel(page)).to_contain_text("2 pictures are there already in another form.")
+    page.get_by_role("button", name="Skip all").click()
+
+    expect(panel(page)).to_contain_text("2 of 2 done · 1 added · 1 skipped", timeout=READY)
+    expect(page.get_by_text("already in another form")).to_be_hidden()
+    expect(page.get_by_role("button", name="Skip", exact=True)).to_have_count(0)
+    assert len(client.get("/assets/", q="twin")["results"]) == 1
 
 
 def test_two_tabs_upload_side_by_side(upload_page: Page, product: Product) -> None:

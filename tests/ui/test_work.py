@@ -63,8 +63,15 @@ def test_import_is_cancelled_and_what_was_stored_stays(signed_in: Page, product,
     progress = page.locator("#import-progress")
     progress.get_by_role("button", name="Pause").click()
     expect(progress.get_by_text("Paused", exact=True)).to_be_visible()
-    progress.get_by_role("button", name="Cancel").click()
-    expect(progress.get_by_text("Cancelled", exact=True)).to_be_visible()
+    progress.get_by_role("link", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel the import “given-up.zip”?")
+    dialog.get_by_role("link", name="Keep it").click()
+    page.goto(f"{product.url}/work/")
+    page.get_by_role("link", name="Cancel: given-up.zip").click()
+    dialog.get_by_role("button", name="Cancel the import").click()
+    row = job(page, "given-up.zip")
+    expect(row.get_by_text("Cancelled", exact=True)).to_be_visible()
+    row.get_by_role("link", name="given-up.zip").click()
     expect(progress.get_by_role("button", name="Resume")).to_have_count(0)
 
 

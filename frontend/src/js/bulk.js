@@ -6,6 +6,7 @@ import "./undo.js";
 
 document.addEventListener("assets-changed", ({ detail: { act, ids } }) => {
   document.querySelectorAll("[data-bulk] details").forEach((menu) => menu.removeAttribute("open"));
+  document.querySelectorAll("[data-bulk] details input").forEach((field) => (field.value = ""));
   const isGone = act === "delete";
   const isBack = act === "undo" || act === "restore";
   if (isGone && (!ids || isAllMatching())) {
@@ -28,6 +29,15 @@ function show(ids, isShown) {
     for (const item of document.querySelectorAll(`[data-asset="${id}"]`)) item.hidden = !isShown;
   if (!isShown) deselect(ids);
 }
+
+// Enter does what its own menu is for; a browser would press the first button of the whole bar.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.isComposing || event.defaultPrevented) return;
+  const menu = event.target.matches("[data-bulk] :is(input, select)") && event.target.closest("details");
+  if (!menu) return;
+  event.preventDefault();
+  menu.querySelector("[type=submit]").click();
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Delete" || !selected().length || isTyping(event.target)) return;

@@ -1,6 +1,8 @@
 // Files dropped anywhere on a page, or pasted: to be searched with, or to be uploaded.
+import { gettext, interpolate, ngettext } from "./i18n.js";
 import { isTyping } from "./keyboard.js";
 import { searchWith, searchWithMany } from "./search-with.js";
+import { toast } from "./toasts.js";
 import { mayUpload, upload } from "./uploader.js";
 
 const takers = { search: searchWith, ...(mayUpload && { upload }) };
@@ -16,10 +18,10 @@ export function onFiles(take, { to = "search", several = false } = {}) {
 
 let usual = "search"; // what is done with what is pasted
 let depth = 0; // of the elements entered and not left again
-let isOwn = false; // a picture or a link of this page is dragged about
+let own = null; // a picture or a link of this page that is dragged about
 
-document.addEventListener("dragstart", () => (isOwn = true));
-document.addEventListener("dragend", () => (isOwn = false));
+document.addEventListener("dragstart", ({ target }) => (own = target));
+document.addEventListener("dragend", () => (own = null));
 
 document.addEventListener("dragenter", (event) => {
   if (holdsFiles(event)) mark(++depth > 0);
@@ -39,8 +41,9 @@ document.addEventListener("drop", async (event) => {
   event.preventDefault();
   const to = targetOf(event)?.dataset.drop ?? usual;
   mark(Boolean((depth = 0)));
-  const files = await filesOf(event.dataTransfer);
+  const { files, unread } = await filesOf(event.dataTransfer);
   if (files.length) takers[to](files);
+  if (unread || !files.length) toast(toldOf(unread), "error");
 });
 
 document.addEventListener("paste", (event) => {
@@ -50,11 +53,13 @@ document.addEventListener("paste", (event) => {
   takers[usual]([...files]);
 });
 
+/** What was taken out of the page meanwhile says no more that its drag is over. */
+const isOwn = () => Boolean(own?.isConnected);
 /** Chrome calls a picture of the page a file as well. */
-const holdsFiles = (event) => !isOwn && Boolean(event.dataTransfer?.types.includes("Files"));
+const holdsFiles = (event) => !isOwn() && Boolean(event.dataTransfer?.types.includes("Files"));
 /** A picture or a link of another page, which some browsers give as no file, and would go to. */
 const holdsAddress = (event) =>
-  !isOwn && !holdsFiles(event) && !isTyping(event.target) && event.dataTransfer.types.includes("text/uri-list");
+  !isOwn() && !holdsFiles(event) && !isTyping(event.target) && event.dataTransfer.types.includes("text/uri-list");
 
 function takeAddress(event) {
   event.preventDefault();
@@ -75,21 +80,39 @@ function light(target) {
   for (const one of document.querySelectorAll("[data-drop]")) one.toggleAttribute("data-over", one === target);
 }
 
+function toldOf(unread) {
+  if (!unread) return gettext("There is no file in what was dropped.");
+  const text = ngettext("%(count)s file or folder cannot be read.", "%(count)s files or folders cannot be read.", unread);
+  return interpolate(text, { count: unread });
+}
+
+/** And how many files and folders could not be read. */
 async function filesOf(transfer) {
   // entries are gone once the event is over: take them before anything is waited for
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
-  return (await Promise.all(entries.map(filesUnder))).flat();
+  if (!entries.some((entry) => entry.isDirectory)) return { files: [...transfer.files], unread: 0 };
+  const found = await allUnder(entries);
+  const files = found.filter(Boolean);
+  return { files, unread: found.length - files.length };
 }
 
+const allUnder = async (entries) => (await Promise.all(entries.map(filesUnder))).flat();
+
+/** Null in place of what cannot be read. */
 async function filesUnder(entry) {
-  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-  const reader = entry.createReader();
+  try {
+    return entry.isFile ? [await new Promise((resolve, reject) => entry.file(resolve, reject))] : await filesIn(entry);
+  } catch {
+    return [null];
+  }
+}
+
+async function filesIn(folder) {
+  const reader = folder.createReader();
   const found = [];
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at a time
-    if (some.length === 0) break;
+    if (some.length === 0) return allUnder(found);
     found.push(...some);
   }
-  return (await Promise.all(found.map(filesUnder))).flat();
 }

@@ -33,8 +33,10 @@ onKey("/", focusTextSearch);
 for (const arrow of Object.keys(ARROWS)) onKey(arrow, moveInGrid);
 
 function showKeys(event) {
+  const keys = document.querySelector("[data-keys]"); // a window for choosing has none
+  if (!keys) return;
   event.preventDefault();
-  document.querySelector("[data-keys]").click();
+  keys.click();
 }
 
 function focusTextSearch(event) {

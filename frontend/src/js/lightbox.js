@@ -10,9 +10,18 @@ document.addEventListener("click", (event) => {
   show(link).catch(() => location.assign(link.href));
 });
 
+let shown = null; // the link whose picture is to open, while what shows it is loaded
+
 async function show(link) {
-  const view = await import("./lightbox/view.js");
-  view.open(link);
+  const isFirst = !shown;
+  shown = link;
+  if (!isFirst) return; // a double click opens one, and the last of several
+  try {
+    const view = await import("./lightbox/view.js");
+    view.open(shown);
+  } finally {
+    shown = null;
+  }
 }
 
 onEntry((facts) => {

@@ -13,7 +13,8 @@ let shown = Promise.resolve();
 
 document.addEventListener("assets-added", ({ detail: { ids } }) => {
   recount();
-  shown = shown.then(() => show(ids.length)); // one lot after the other
+  // one lot after the other; of one that is not to be had, a message has told
+  shown = shown.then(() => show(ids.length)).catch(() => {});
 });
 
 async function show(count) {

@@ -12,7 +12,7 @@ export function askOnce(form) {
     else answered = asked;
   });
   form.addEventListener("htmx:afterRequest", (event) => {
-    if (event.target === form && event.detail.failed) answered = ""; // so that it can be tried again
+    if (event.target === form && !event.detail.successful) answered = ""; // so that it can be tried again
   });
 }
 

@@ -58,8 +58,8 @@ const isAfter = (one, other) => Boolean(other.compareDocumentPosition(one) & Nod
 
 // What comes later fills the last row, unless that is in sight, or may be before it is drawn, since one scrolls on: then
 // it stays as it is, and the next begins another.
-list.addEventListener("htmx:beforeSwap", ({ target }) => {
-  if (!target.matches(".more")) return;
+list.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+  if (!target.matches(".more") || !detail.shouldSwap) return;
   const end = target.previousElementSibling;
   if (end.getBoundingClientRect().top > 2 * window.innerHeight) end.remove();
   else target.before(Object.assign(document.createElement("li"), { className: "row-break", ariaHidden: "true" }));
@@ -67,8 +67,8 @@ list.addEventListener("htmx:beforeSwap", ({ target }) => {
 
 // What is put before the tile in sight must not move it: an earlier page, or what is new, which whoever looks at the
 // beginning is to see.
-list.addEventListener("htmx:beforeSwap", ({ target }) => {
-  if (!target.matches(".earlier, [data-filters]")) return;
+list.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+  if (!target.matches(".earlier, [data-filters]") || !detail.shouldSwap) return;
   const anchor = list.querySelector(".tile");
   const { top } = anchor.getBoundingClientRect();
   const isHeld = target.matches(".earlier") || top < header.getBoundingClientRect().bottom;

@@ -4,7 +4,11 @@ import { gettext } from "./i18n.js";
 import { wordsFor } from "./send.js";
 import { announce, toast } from "./toasts.js";
 
+const FIRST_PAUSE_MS = 1000;
+
 const isPoll = (element) => Boolean(element.getAttribute("hx-trigger")?.startsWith("every"));
+/** Asked by itself, and told of before. */
+const isQuiet = (element) => isPoll(element) || "pauseMs" in element.dataset;
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && isPoll(event.detail.elt)) event.preventDefault();
@@ -13,7 +17,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:configRequest", (event) => {
   const { elt, parameters } = event.detail;
   if (!elt.matches("[data-tidy]")) return;
-  for (const [name, value] of Object.entries(parameters)) if (value === "") delete parameters[name];
+  for (const [name, value] of Object.entries(parameters)) {
+    const said = [value].flat().filter((one) => one !== "");
+    if (!said.length) delete parameters[name];
+    else if (Array.isArray(value)) parameters[name] = said;
+  }
 });
 
 // Counts that come late are of the filters as they were, and would take back what was chosen since.
@@ -43,9 +51,24 @@ document.addEventListener("htmx:afterSwap", (event) => {
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr, elt } = event.detail;
   const told = xhr.getResponseHeader("X-Detail");
-  if (!isPoll(elt)) toast(told ?? wordsFor({ status: xhr.status, text: xhr.responseText }), "error");
+  if (!isQuiet(elt)) toast(told ?? wordsFor({ status: xhr.status, text: xhr.responseText }), "error");
 });
 
-document.addEventListener("htmx:sendError", (event) => {
-  if (!isPoll(event.detail.elt)) toast(gettext("The server cannot be reached. Retry when it is back."), "error");
+// What comes in as one scrolls, htmx asks for but once: where that fails, it is asked for again after longer and longer.
+for (const failed of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(failed, ({ detail: { elt } }) => {
+    if (elt.matches(".more")) setTimeout(() => armAnew(elt), Number(elt.dataset.pauseMs ?? FIRST_PAUSE_MS));
+  });
+}
+
+function armAnew(more) {
+  const anew = more.cloneNode(true);
+  anew.dataset.pauseMs = 2 * (more.dataset.pauseMs ?? FIRST_PAUSE_MS);
+  more.replaceWith(anew);
+  htmx.process(anew);
+}
+
+document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
+  const retry = elt.matches("form") ? () => elt.requestSubmit() : null;
+  if (!isQuiet(elt)) toast(gettext("The server cannot be reached. Retry when it is back."), "error", retry);
 });

@@ -26,7 +26,7 @@ export const isAllMatching = () => matching !== null;
 /** Those that are gone, or all. */
 export function deselect(gone = selected()) {
   gone.forEach((id) => ids.delete(String(id)));
-  items().forEach(mark);
+  document.querySelectorAll("[data-asset]").forEach(mark); // hidden ones as well, which may come back
   anchor = null;
   matching = null;
   tell();
@@ -168,7 +168,8 @@ let pressed = null;
 
 document.addEventListener("pointerdown", (event) => {
   const item = itemAt(event.target);
-  if (event.pointerType !== "touch" || !item) return;
+  endPress(); // a second finger is no press
+  if (event.pointerType !== "touch" || !event.isPrimary || !item) return;
   const timer = setTimeout(() => {
     pressed.isLong = true;
     toggle(item);

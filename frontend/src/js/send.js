@@ -1,4 +1,5 @@
 // A form sent by script, with its progress.
+import { csrfToken } from "./csrf.js";
 import { gettext, interpolate } from "./i18n.js";
 
 /** Status and text of the answer, and the address it came from in the end; status 0 where the server was not reached;
@@ -19,12 +20,6 @@ export function send(url, body, { onProgress, signal, headers = {} } = {}) {
     signal?.addEventListener("abort", () => request.abort());
     request.send(body);
   });
-}
-
-/** The cookie's: signing in again, in another tab, makes the page's own void. */
-function csrfToken() {
-  const own = document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
-  return document.cookie.match(/\bcsrftoken=([^;]+)/)?.[1] ?? own;
 }
 
 /** What a refusal says for people, or what to do where it is none of ours. */

@@ -5,12 +5,27 @@ const SHOWN_MS = 6000;
 const UNDOABLE_MS = 20_000;
 const toasts = document.getElementById("toasts");
 
-export function toast(text, kind = "") {
+/** With a button to try again, where `retry` is what that does. What is said again is said once. */
+export function toast(text, kind = "", retry = null) {
+  for (const former of toasts.children) if (former.dataset.said === text) former.remove();
   const message = document.createElement("div");
   message.className = `toast ${kind}`;
-  message.textContent = text;
+  message.textContent = message.dataset.said = text;
+  if (retry) message.append(retryButton(message, retry));
   toasts.append(message);
   arm(message);
+}
+
+function retryButton(message, retry) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "link";
+  button.textContent = gettext("Retry");
+  button.addEventListener("click", () => {
+    message.remove();
+    retry();
+  });
+  return button;
 }
 
 function arm(message) {
@@ -29,7 +44,8 @@ function removeInTime(message) {
   const shownMs = message.querySelector("[data-undo]") ? UNDOABLE_MS : SHOWN_MS;
   let timer;
   const wait = () => {
-    timer = setTimeout(() => message.remove(), shownMs);
+    clearTimeout(timer);
+    if (!message.matches(":hover, :focus-within")) timer = setTimeout(() => message.remove(), shownMs);
   };
   for (const type of ["pointerenter", "focusin"]) message.addEventListener(type, () => clearTimeout(timer));
   for (const type of ["pointerleave", "focusout"]) message.addEventListener(type, wait);

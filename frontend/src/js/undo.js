@@ -6,7 +6,8 @@ document.addEventListener("submit", (event) => {
   const form = event.target.closest("[data-undo]");
   if (!form || !document.querySelector("[data-asset], #assets, [data-arrange]")) return;
   event.preventDefault();
-  htmx.ajax("POST", form.action, { source: form, target: "#toasts", swap: "beforeend" }).then(() => {
-    form.closest(".toast").remove();
-  });
+  const done = ({ detail }) => detail.successful && form.closest(".toast").remove(); // else it can be tried again
+  form.addEventListener("htmx:afterRequest", done, { once: true });
+  const undone = htmx.ajax("POST", form.action, { source: form, target: "#toasts", swap: "beforeend" });
+  undone.catch(() => {}); // a message has told
 });

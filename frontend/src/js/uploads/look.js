@@ -1,6 +1,6 @@
 // Whether a picture is there already in another form: asked before it is sent, or after it was stored.
+import { csrfToken } from "../csrf.js";
 import { panel } from "./kept.js";
-import { csrfToken } from "./transfers.js";
 
 /** Before it is sent. Status and response: `identical`, an asset or null, and `same_picture`, as a page shows it. */
 export async function look(file, signal) {
@@ -13,7 +13,7 @@ const AT_ONCE = 2; // a search each
 const waiting = [];
 let running = 0;
 
-/** Of a stored asset: as a page shows it, or empty. */
+/** Of a stored asset: as a page shows it, empty where there is none, or null where that is not known. */
 export function samePictures(asset) {
   return new Promise((resolve) => {
     waiting.push({ asset, resolve });
@@ -26,7 +26,7 @@ async function ask() {
   running += 1;
   const { asset, resolve } = waiting.shift();
   const answer = await fetch(`${asset.url}same/`, { headers: { "HX-Request": "true" } }).catch(() => null);
-  resolve(answer?.status === 200 ? await answer.text() : "");
+  resolve(answer?.status === 204 ? "" : answer?.status === 200 ? await answer.text() : null);
   running -= 1;
   ask();
 }

@@ -281,13 +281,22 @@ export function keepBoth(upload) {
   else sendAnyway(upload);
 }
 
-/** What was added goes into the trash; what was not sent stays so. */
+/** What was added goes into the trash, as long as the picture is there in another form; what was not sent stays so. */
 export async function skip(upload) {
   if (upload.state === "skipped") {
     set(upload, { choice: "skipped" });
     transfers.remove(upload.id);
-  } else if (await discard(upload.stored)) set(upload, { state: "removed", choice: "skipped" });
-  else set(upload, { told: gettext("It could not be removed. Try again.") });
+  } else if ((await lookAgain(upload)) && (await discard(upload.stored))) {
+    set(upload, { state: "removed", choice: "skipped" });
+    await Promise.all(uploads.filter(canSkip).map(lookAgain));
+  } else if (upload.choice === "open") set(upload, { told: gettext("It could not be removed. Try again.") });
+}
+
+/** Whether the picture is there in another form still: that may be in the trash by now, and this the last one. */
+async function lookAgain(upload) {
+  const same = await samePictures(upload.stored);
+  if (same !== null) set(upload, same ? { same } : { same, choice: "kept" });
+  return Boolean(same);
 }
 
 async function undoSkip(upload) {
@@ -295,7 +304,11 @@ async function undoSkip(upload) {
 }
 
 export const keepBothOfAll = () => uploads.filter(canKeepBoth).forEach(keepBoth);
-export const skipAll = () => uploads.filter(canKeepBoth).forEach(skip);
+
+/** One after the other, the last added first: of two that are the same picture, one stays. */
+export async function skipAll() {
+  for (const upload of uploads.filter(canKeepBoth)) if (canKeepBoth(upload)) await skip(upload);
+}
 
 // --- leaving --------------------------------------------------------------------------------------------------------
 

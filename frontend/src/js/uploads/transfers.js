@@ -3,6 +3,7 @@ import Uppy from "@uppy/core";
 import { getSafeFileId } from "@uppy/core/utils";
 import GoldenRetriever from "@uppy/golden-retriever";
 import Tus from "@uppy/tus";
+import { csrfToken } from "../csrf.js";
 import { panel, wasUsed } from "./kept.js";
 
 export const AT_ONCE = 3;
@@ -12,9 +13,6 @@ const LOST = new Set([0, 502, 503, 504]); // no connection, or nothing behind th
 const ANEW = new Set([404, 410]); // the server has forgotten it
 const MOST_KEPT_BYTES = 2e9;
 const RESTORED_MS = 3000;
-
-/** The cookie's: signing in again, in another tab, makes the page's own void. */
-export const csrfToken = () => document.cookie.match(/\bcsrftoken=([^;]+)/)?.[1] ?? "";
 
 export class Transfers {
   #uppy;

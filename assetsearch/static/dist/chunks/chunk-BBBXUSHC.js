@@ -1,2 +1,0 @@
-import{a as r}from"./chunk-YLRYWQWQ.js";import{d as i}from"./chunk-JNOJTFXA.js";function f(e,s){let{picture:o,urls:t}=e.elements,l=e.querySelector("[type=submit]");d(o,s),e.addEventListener("submit",a=>{a.preventDefault();let c=t.value.split(`
-`).map(u=>u.trim());t.value="";let n=c.filter(Boolean);n.length?s(n):r(i("Choose pictures, or give the addresses of some."))}),t.closest("details").append(l)}function d(e,s){let o=()=>{let t=[...e.files];e.value="",t.length&&s(t)};e.addEventListener("change",o),queueMicrotask(o)}export{f as a,d as b};

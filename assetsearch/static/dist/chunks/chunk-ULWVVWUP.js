@@ -1,1 +1,0 @@
-import{a}from"./chunk-OTYS6VVU.js";document.addEventListener("submit",e=>{let t=e.target.closest("[data-undo]");!t||!document.querySelector("[data-asset], #assets, [data-arrange]")||(e.preventDefault(),a.ajax("POST",t.action,{source:t,target:"#toasts",swap:"beforeend"}).then(()=>{t.closest(".toast").remove()}))});

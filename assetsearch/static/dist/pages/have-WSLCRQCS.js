@@ -1,6 +1,0 @@
-import{a as d}from"../chunks/chunk-BBBXUSHC.js";import{a,c,f as s}from"../chunks/chunk-67ZGRZJR.js";import"../chunks/chunk-XA5VEGTV.js";import"../chunks/chunk-JFIY2GHR.js";import"../chunks/chunk-OTYS6VVU.js";import"../chunks/chunk-YLRYWQWQ.js";import"../chunks/chunk-JNOJTFXA.js";var u=document.querySelector("[data-pictures]"),r=document.querySelector("[data-sections]"),o=document.querySelector("[data-have-summary]"),v=new a(document.querySelector("main [data-queue]"),{endpoint:()=>Promise.resolve(u.action),answered:p}),m=e=>v.add(e);d(u,m);s(m,{several:!0});f();function p(e,t){c(r,t),f()}function f(){o.hidden=r.children.length===0;for(let e of o.querySelectorAll("[data-tally]")){let t=r.querySelectorAll(`[data-verdict=${e.dataset.tally}]`).length;e.querySelector("strong").textContent=t,e.hidden=t===0}}o.querySelector("[data-have-exports]").hidden=!1;o.addEventListener("click",({target:e})=>{let t=e.closest("[data-export]")?.dataset.export;t==="csv"&&l("do-we-have-these.csv","text/csv",`\uFEFF${o.dataset.columns}\r
-${i("csv").join(`\r
-`)}\r
-`),t==="json"&&l("do-we-have-these.json","application/json",`[${i("json").join(`,
-`)}]
-`)});function i(e){return[...r.children].map(t=>t.dataset[e])}function l(e,t,h){let n=document.createElement("a");n.href=URL.createObjectURL(new Blob([h],{type:t})),n.download=e,n.click(),URL.revokeObjectURL(n.href)}

@@ -1,0 +1,2 @@
+// A page that says what went wrong.
+import "../stay.js";
