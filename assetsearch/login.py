@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
@@ -37,6 +37,6 @@ class PasswordView(PasswordChangeView):
     template_name = "registration/password.html"
     success_url = reverse_lazy("search:search")
 
-    def form_valid(self, form: "SetPasswordForm[Any]") -> HttpResponse:
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         messages.success(self.request, _("The password is changed. Elsewhere you are signed out."))
         return super().form_valid(form)
