@@ -35,6 +35,7 @@ KEYS: tuple[tuple[str | Promise, tuple[Key, ...]], ...] = (
             Key(("Ctrl", "a"), _("Select all that are loaded")),
             Key(("Escape",), _("Select none")),
             Key(("Delete",), _("Move what is selected to the trash")),
+            Key(("Enter",), _("In the menus of what is selected: tag it, or move it")),
             Key(("ArrowUp", "PageUp", "Home"), _("At the top: fetch the pictures that come before")),
         ),
     ),

@@ -210,7 +210,8 @@ def test_deep_searches_are_measured_over_the_whole_gallery_and_with_recent_queri
     assert 5 <= newer.sum() <= 35
 
 
-def test_kind_chosen_by_command_is_remembered_unless_the_setting_says_the_same(row, filled, settings):
+def test_kind_chosen_by_command_is_remembered_unless_the_setting_says_the_same(row, filled, settings, monkeypatch):
+    monkeypatch.setattr(index, "is_used", lambda *_: True)  # of so few rows that depends on what tuning measures
     index.build(row, kind="lsh")
     assert index.kind_wanted(row) == "lsh"
     index.build(row, kind=settings.INDEX_KIND)

@@ -36,8 +36,10 @@ def test_title_is_changed_in_place_told_in_the_history_and_undone(opened):
     title.fill("after it")
     title.press("Enter")
     expect(page.get_by_text("“before it” to “after it”")).to_be_visible()
+    expect(page).to_have_title("after it · AssetSearch")
     page.get_by_role("button", name="Undo").click()
     expect(title).to_have_value("before it")
+    expect(page).to_have_title("before it · AssetSearch")
     expect(page.get_by_text("“after it” to “before it”")).to_be_visible()
 
 

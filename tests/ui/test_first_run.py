@@ -37,7 +37,7 @@ def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(signed_i
     page.get_by_role("button", name="Try the sample gallery").click()
     expect(page.get_by_role("heading", name="Sample gallery")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Pictures dealt with")).to_be_visible()
-    expect(page.locator("#import-progress")).to_contain_text(re.compile(r"[\d.]+ a second\s+· about .+ left"))
+    expect(page.locator("#import-progress")).to_contain_text(re.compile(r"[\d.]+ a second\s+· about .+ left"), timeout=120_000)
     expect(page.locator("#work-badge")).to_contain_text(re.compile(r"\d+ left"))
     expect(page.get_by_text("120 of 120")).to_be_visible(timeout=240_000)
     page.goto(f"{product.url}/work/")

@@ -6,7 +6,7 @@ import "./undo.js";
 
 document.addEventListener("assets-changed", ({ detail: { act, ids } }) => {
   document.querySelectorAll("[data-bulk] details").forEach((menu) => menu.removeAttribute("open"));
-  document.querySelectorAll("[data-bulk] details input").forEach((field) => (field.value = ""));
+  if (act) document.querySelectorAll("[data-bulk] details input").forEach((field) => (field.value = ""));
   const isGone = act === "delete";
   const isBack = act === "undo" || act === "restore";
   if (isGone && (!ids || isAllMatching())) {

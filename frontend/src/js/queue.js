@@ -166,9 +166,10 @@ export class Queue {
   }
 }
 
-/** In the units that people know files by. */
+/** As the server writes it. */
 function size(bytes) {
-  return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  const [value, unit] = bytes < 2 ** 20 ? [bytes / 2 ** 10, "KB"] : [bytes / 2 ** 20, "MB"];
+  return `${value.toFixed(1)}\u00a0${unit}`;
 }
 
 // Hundreds of pictures decoded at once would stop the page: each is drawn when it comes into view.

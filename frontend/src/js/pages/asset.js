@@ -14,6 +14,11 @@ document.addEventListener("keydown", (event) => {
   document.querySelector(`a[rel=${TURNS[key]}]`)?.click();
 });
 
+// A title changed in place is the page's as well.
+document.addEventListener("htmx:load", ({ target }) => {
+  if (target.matches("#about")) document.title = `${target.querySelector("h1").textContent} · AssetSearch`;
+});
+
 document.addEventListener("assets-changed", ({ detail: { act } }) => {
   const about = document.querySelector("form#about");
   if (act === "undo" && about) htmx.ajax("GET", about.action, { target: about, swap: "outerHTML" });
