@@ -29,10 +29,14 @@ async function scripts() {
   const pages = readdirSync(join(here, "src/js/pages")).map((name) => `src/js/pages/${name}`);
   const apart = "src/js/pages/api_docs.js"; // shares nothing with other pages that is worth a request
   await bundled(["src/js/app.js", ...pages.filter((page) => page !== apart)]);
-  await bundled([apart], { react: "preact/compat", "react-dom": "./src/js/react-dom.js" });
+  await bundled([apart], {
+    alias: { react: "preact/compat", "react-dom": "./src/js/react-dom.js" },
+    define: { global: "globalThis" },
+    plugins: [{ name: "unused", setup: leaveOut }],
+  });
 }
 
-async function bundled(entryPoints, alias = {}) {
+async function bundled(entryPoints, options = {}) {
   const { metafile } = await build({
     absWorkingDir: here,
     entryPoints,
@@ -45,11 +49,9 @@ async function bundled(entryPoints, alias = {}) {
     format: "esm",
     target: ["chrome111", "firefox128", "safari16.4"], // as Tailwind CSS 4
     minify: true,
-    define: { global: "globalThis" },
-    alias,
-    plugins: [{ name: "unused", setup: leaveOut }],
     legalComments: "eof",
     metafile: true,
+    ...options,
   });
   for (const [file, { entryPoint }] of Object.entries(metafile.outputs)) {
     if (!entryPoints.includes(entryPoint)) continue; // what a script imports later on, it finds by itself

@@ -7,7 +7,7 @@ const toasts = document.getElementById("toasts");
 
 /** With a button to try again, where `retry` is what that does. What is said again is said once. */
 export function toast(text, kind = "", retry = null) {
-  for (const former of toasts.children) if (former.dataset.said === text) former.remove();
+  for (const former of [...toasts.children]) if (former.dataset.said === text) former.remove();
   const message = document.createElement("div");
   message.className = `toast ${kind}`;
   message.textContent = message.dataset.said = text;
