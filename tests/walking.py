@@ -81,24 +81,32 @@ def signed_in(page: Page, product: Product) -> Iterator[Page]:
     assert errors == []
 
 
-_KEPT = """() => new Promise((resolve) => {
-    const opened = indexedDB.open("uppy-blobs");
-    opened.onsuccess = () => {
-        const reading = opened.result.transaction(["files", "metadata"]);
-        const counted = reading.objectStore("files").count();
-        const known = reading.objectStore("metadata").getAll();
-        reading.oncomplete = () => {
-            opened.result.close();
-            const files = known.result.flatMap(({ metadata }) => Object.keys(JSON.parse(metadata).files));
-            resolve([counted.result, files.length]);
-        };
-    };
-})"""
+#: `keys` of what a tab's uploads keep in the browser, of which each is a kind and an upload; null before it keeps any.
+_KEPT_KEYS = """
+    const place = Object.entries(sessionStorage).find(([key]) => /^uploads-.*-place$/.test(key))?.[1];
+    if (!(await indexedDB.databases()).some(({ name }) => name === place)) return null;
+    const resolved = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await resolved(indexedDB.open(place));
+    const store = database.transaction("uploads", "readwrite").objectStore("uploads");
+    const keys = await resolved(store.getAllKeys());
+"""
+_COUNT_KEPT = f"""async () => {{
+    {_KEPT_KEYS}
+    database.close();
+    return ["about", "file"].map((kind) => keys.filter((key) => key[0] === kind).length);
+}}"""
+_FORGET_FILES = f"""async () => {{
+    {_KEPT_KEYS}
+    await Promise.all(keys.filter(([kind]) => kind === "file").map((key) => resolved(store.delete(key))));
+    database.close();
+}}"""
 
 
 def kept(page: Page, files: int = 1) -> None:
-    """Waits until the browser has so many files to send, for the pages that follow, as it does within moments.
+    """Waits until the browser has so many files to send, for the pages that follow, as it does within moments."""
+    wait_for(lambda: page.evaluate(_COUNT_KEPT) == [files, files], what="the browser's copies")
 
-    Files themselves, and what is known of them, which is written some time later.
-    """
-    wait_for(lambda: page.evaluate(_KEPT) == [files, files], what="the browser's copies")
+
+def forget_files(page: Page) -> None:
+    """As a browser that has no room for files, but for what is known of them."""
+    page.evaluate(_FORGET_FILES)

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import encoded
 from tests.product import PASSWORD, wait_for
-from tests.walking import kept
+from tests.walking import forget_files, kept
 
 pytestmark = [pytest.mark.product]
 
@@ -178,16 +178,6 @@ def cut(page: Page, from_offset: int = 0) -> None:
     page.route("**/upload/files/**", judge)
 
 
-#: What the browser keeps of files between pages; a quota does so too.
-FORGET = """() => new Promise((resolve) => {
-    const opened = indexedDB.open("uppy-blobs");
-    opened.onsuccess = () => {
-        const cleared = opened.result.transaction(["files"], "readwrite").objectStore("files").clear();
-        cleared.onsuccess = resolve;
-    };
-})"""
-
-
 def original_of(product, page: Page) -> bytes:
     asset = re.search(r"/assets/(\d+)/", page.locator(".file-name a").get_attribute("href")).group(1)
     return page.request.get(f"{product.url}/assets/{asset}/download/").body()
@@ -235,7 +225,7 @@ def test_file_that_the_browser_forgot_goes_on_when_it_is_chosen_again(signed_in:
     page.locator("#files").set_input_files(picture)
     expect(page.locator(".file-state")).to_contain_text("Connection lost", timeout=STORED)
     kept(page)
-    page.evaluate(FORGET)
+    forget_files(page)
     page.reload()
     expect(ready(page).locator(".file-state")).to_contain_text("Choose it again", timeout=STORED)
     page.unroute("**/upload/files/**")  # not before: what tries again by itself would have gone on

@@ -12,8 +12,6 @@ export const hasSomething = () => Boolean(panel) && (places.some(unfinished) || 
 /** How many uploads of a place are unfinished. */
 export const unfinished = (place) => Number(guarded(() => localStorage.getItem(place))) || 0;
 export const noteUnfinished = (place, count) => guarded(() => localStorage.setItem(place, count));
-/** Whether the place was ever used, and may hold something. */
-export const wasUsed = (place) => guarded(() => localStorage.getItem(place)) != null;
 
 /** One that no other tab has: this tab's own, for which it waits until the signal; one where uploads were left; any. */
 export async function takePlace(signal) {

@@ -1,7 +1,8 @@
-// What is uploaded: each file by itself, three at a time, until it is known what became of it.
+// What is uploaded: each file by itself, two at a time, until it is known what became of it.
 import { gettext, interpolate } from "../i18n.js";
 import { keepChoice, keepOutcomes, noteUnfinished, panel, recallChoice, recallOutcomes, takePlace } from "./kept.js";
 import { bringBack, discard, look, samePictures } from "./look.js";
+import { Store } from "./store.js";
 import { AT_ONCE, Transfers, isLost } from "./transfers.js";
 
 // What an upload can be. `lost`: sending, while the server is not reached. `forgotten`: the browser kept all but the file.
@@ -12,7 +13,6 @@ const UNFINISHED = new Set([...OPEN, "unsent", "forgotten"]);
 const RETRIED = new Set([403, 404, 409, 410, 423, 429]);
 const KEPT_AFTER_MS = 300;
 const MOST_WAIT_MS = 20_000; // for the page before this one to let go of its place
-const SETTLED_MS = 5000; // the browser has kept a file for the next page by then
 
 export const isOpen = ({ state }) => OPEN.has(state);
 export const isUnfinished = ({ state, choice }) => UNFINISHED.has(state) || (state === "skipped" && choice === "open");
@@ -26,8 +26,9 @@ export let isPaused = recallChoice("paused");
 
 const suffixes = panel.dataset.suffixes.split(",");
 let transfers = null;
+let store = null;
 let place = "";
-let addedAt = 0;
+let beingKept = 0; // how many times files were added that the browser is still keeping for the next page
 
 uploads.push(...recallOutcomes());
 const hurry = new AbortController();
@@ -38,21 +39,25 @@ async function begin() {
   setTimeout(() => hurry.abort(), MOST_WAIT_MS);
   place = await takePlace(hurry.signal);
   transfers = new Transfers(place, { progress, lost });
-  for (const file of await transfers.restored) restore(file);
+  store = new Store(place);
+  restore(await store.recall());
   for (const kind of ["all", "changed"]) changes.addEventListener(kind, () => keepSoon());
   window.addEventListener("pagehide", keep);
   tell("all");
   sendMore();
 }
 
-function restore(file) {
+function restore(kept) {
+  const known = new Set(uploads.map(({ id }) => id));
   // the page before knew what became of it, and had no time to let it be forgotten
-  if (file.progress.uploadComplete || uploads.some(({ id }) => id === file.id)) return transfers.remove(file.id);
-  const state = file.isGhost ? "forgotten" : file.error ? "unsent" : "waiting";
+  store.forget(kept.filter(({ id }) => known.has(id)));
+  uploads.unshift(...kept.filter(({ id }) => !known.has(id)).map(restored));
+}
+
+function restored(upload) {
+  const state = !upload.file ? "forgotten" : upload.state === "unsent" ? "unsent" : "waiting";
   const told = state === "unsent" ? gettext("It was not sent. Retry it.") : "";
-  const { relativePath, looks } = file.meta;
-  const name = relativePath || file.name;
-  return uploads.unshift({ id: file.id, file: file.data, name, size: file.size, looks, state, told, share: 0 });
+  return { ...upload, state, told, share: 0 };
 }
 
 let keeping = 0;
@@ -72,7 +77,9 @@ function tell(kind, upload = null) {
 }
 
 function set(upload, changed) {
+  const wasUnsent = upload.state === "unsent";
   Object.assign(upload, changed);
+  if (wasUnsent !== (upload.state === "unsent") && isUnfinished(upload)) store.keepWhatIsSaid([upload]);
   tell("changed", upload);
 }
 
@@ -89,20 +96,28 @@ export async function add(files, details) {
     if (known.get(id)?.state === "forgotten") giveBack(known.get(id), file);
     else if (!known.has(id)) fresh.set(id, file); // else it is under way already
   }
-  const added = [...fresh].map(([id, file]) => made(id, file, details));
+  const addedAt = Date.now();
+  const added = [...fresh].map(([id, file], number) => made(id, file, details, { addedAt, number }));
   // of a file that is chosen again, what became of it before is past: two would be taken for one on the next page
   uploads.splice(0, uploads.length, ...added, ...uploads.filter(({ id }) => !fresh.has(id)));
-  addedAt = Date.now();
-  transfers.add(added.filter(isOpen).map(({ file }) => file), details);
+  keepFiles(added.filter(isOpen));
   tell("all");
   keep();
   sendMore();
 }
 
-function made(id, file, { looks = false }) {
+function made(id, file, { looks = false, collection = "", tags = "" }, order) {
+  const { name, size, webkitRelativePath: relativePath } = file;
   const refused = refusalOf(file);
   const state = refused ? "refused" : "waiting";
-  return { id, file, name: file.webkitRelativePath || file.name, size: file.size, looks, state, refused, share: 0 };
+  const details = { collection, tags };
+  return { id, file, name: relativePath || name, relativePath, size, looks, details, ...order, state, refused, share: 0 };
+}
+
+async function keepFiles(some) {
+  beingKept += 1;
+  await store.keep(some);
+  beingKept -= 1;
 }
 
 /** What the server would refuse anyway, said before the bytes are sent. */
@@ -124,9 +139,10 @@ function isNamedAsOne({ name, type }) {
   return type === "application/dicom" || suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
 }
 
+/** The browser forgot a file, and here it is again. */
 function giveBack(upload, file) {
-  transfers.giveBack(file);
   set(upload, { file, state: "waiting" });
+  keepFiles([upload]);
 }
 
 // --- sending --------------------------------------------------------------------------------------------------------
@@ -151,7 +167,7 @@ async function send(upload) {
   const isNew = !upload.looks || (await isNotThere(upload));
   if (isNew) {
     set(upload, { state: "sending", told: "" });
-    const answer = await transfers.send(upload.id);
+    const answer = await transfers.send(upload);
     if (answer) finish(upload, answer);
   }
   sendMore();
@@ -194,7 +210,13 @@ function finish(upload, { status, response }) {
   else if (status >= 400 && status < 500 && response?.code && !RETRIED.has(status))
     set(upload, { state: "refused", refused: response });
   else set(upload, { state: "unsent", told: (status !== 403 && response?.detail) || wordsFor(status) });
-  if (!isUnfinished(upload)) transfers.remove(upload.id);
+  if (!isUnfinished(upload)) letGo(upload);
+}
+
+/** Nothing of it is sent any more, nor kept for another page. */
+function letGo(upload) {
+  transfers.remove(upload.id);
+  store.forget([upload]);
 }
 
 function accept(upload, stored) {
@@ -220,14 +242,14 @@ export function retry(upload) {
 /** Without looking first whether the picture is there. */
 export function sendAnyway(upload) {
   upload.looks = false;
-  transfers.setDetails(upload.id, { looks: false });
+  store.keepWhatIsSaid([upload]);
   retry(upload);
 }
 
 export function cancel(upload) {
   upload.stop?.abort();
   set(upload, { state: "cancelled" });
-  transfers.remove(upload.id);
+  letGo(upload);
   sendMore();
 }
 
@@ -285,7 +307,7 @@ export function keepBoth(upload) {
 export async function skip(upload) {
   if (upload.state === "skipped") {
     set(upload, { choice: "skipped" });
-    transfers.remove(upload.id);
+    letGo(upload);
   } else if ((await lookAgain(upload)) && (await discard(upload.stored))) {
     set(upload, { state: "removed", choice: "skipped" });
     await Promise.all(uploads.filter(canSkip).map(lookAgain));
@@ -313,7 +335,6 @@ export async function skipAll() {
 // --- leaving --------------------------------------------------------------------------------------------------------
 
 window.addEventListener("beforeunload", (event) => {
-  const isKept = Date.now() - addedAt > SETTLED_MS;
-  if (!isKept && uploads.some(isOpen)) event.preventDefault();
+  if (beingKept && uploads.some(isOpen)) event.preventDefault();
 });
 window.addEventListener("pageshow", ({ persisted }) => persisted && window.location.reload());

@@ -1,18 +1,17 @@
-// Sends files by tus, three at a time at most; Uppy keeps them beyond the page and goes on where it stopped.
+// Sends files by tus, two at a time at most, and goes on where an earlier page stopped. Uppy is given those alone that
+// are being sent: whatever becomes of one, it goes through all that it has.
 import Uppy from "@uppy/core";
 import { getSafeFileId } from "@uppy/core/utils";
-import GoldenRetriever from "@uppy/golden-retriever";
 import Tus from "@uppy/tus";
 import { csrfToken } from "../csrf.js";
-import { panel, wasUsed } from "./kept.js";
+import { panel } from "./kept.js";
 
-export const AT_ONCE = 3;
+// As many as the server decodes side by side; the rest of its processors is for whoever works beside them.
+export const AT_ONCE = 2;
 const CHUNK_BYTES = 960 * 1024; // proxies take bodies of up to 1 MB unless told otherwise
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000, 15000, 30000]; // before each further attempt, as long as none gets further
 const LOST = new Set([0, 502, 503, 504]); // no connection, or nothing behind the proxy
 const ANEW = new Set([404, 410]); // the server has forgotten it
-const MOST_KEPT_BYTES = 2e9;
-const RESTORED_MS = 3000;
 
 export class Transfers {
   #uppy;
@@ -21,7 +20,6 @@ export class Transfers {
 
   /** `listeners`: progress(id, share), lost(id). */
   constructor(place, listeners) {
-    const most = panel.dataset.maxMegabytes * 1e6;
     this.#uppy = new Uppy({ id: place, allowMultipleUploadBatches: true })
       .use(Tus, {
         endpoint: panel.dataset.endpoint,
@@ -54,43 +52,21 @@ export class Transfers {
     this.#uppy.on("upload-error", (file, error, response) => {
       this.#answers.set(file.id, toldBy(response?.body.xhr));
     });
-    this.restored = this.#restore(place, { maxFileSize: most, maxTotalSize: MOST_KEPT_BYTES });
-  }
-
-  async #restore(place, indexedDB) {
-    const isThere = wasUsed(place);
-    const told = new Promise((resolve) => this.#uppy.once("restored", resolve));
-    this.#uppy.use(GoldenRetriever, { indexedDB });
-    // what is added before all that was kept is back would be lost; that nothing was kept, nobody says
-    if (isThere) await Promise.race([told, new Promise((resolve) => setTimeout(resolve, RESTORED_MS))]);
-    this.#uppy.setState({ currentUploads: {}, recoveredState: null }); // the queue begins each anew
-    return this.#uppy.getFiles();
   }
 
   /** What a file is called by here. The same file of the same folder is called the same. */
   idOf(file) {
-    return getSafeFileId(described(file, {}), this.#uppy.getID());
-  }
-
-  add(files, details) {
-    this.#uppy.addFiles(files.map((file) => described(file, details)));
-  }
-
-  /** The browser forgot the bytes of a file, and here they are again. */
-  giveBack(file) {
-    this.#uppy.addFile(described(file, this.#uppy.getFile(this.idOf(file)).meta));
-  }
-
-  setDetails(id, details) {
-    this.#uppy.setFileMeta(id, details);
+    return getSafeFileId(described({ file, relativePath: file.webkitRelativePath }), this.#uppy.getID());
   }
 
   /** What the server answered, or why it cannot be sent: status and response; null once it is removed. */
-  async send(id) {
+  async send(upload) {
+    const { id, size } = upload;
+    if (!this.#uppy.getFile(id)) this.#uppy.addFile(described(upload));
     await this.#uppy.retryUpload(id).catch(() => {});
     const answer = this.#answers.get(id) ?? null;
     this.#answers.delete(id);
-    return answer?.uploadURL && !answer.response ? askAgain(answer, this.#uppy.getFile(id)) : answer;
+    return answer?.uploadURL && !answer.response ? askAgain(answer, size) : answer;
   }
 
   pause(id) {
@@ -101,7 +77,7 @@ export class Transfers {
     if (this.#uppy.getFile(id)?.isPaused) this.#uppy.pauseResume(id);
   }
 
-  /** Stop for good, and have the server and the browser forget what they have. */
+  /** Stop for good, and have the server forget what it has of one that is not complete. */
   remove(id) {
     if (this.#uppy.getFile(id)) this.#uppy.removeFile(id);
   }
@@ -116,13 +92,8 @@ async function openFile(file) {
   return { size: file.size, slice, close() {} };
 }
 
-function described(file, { collection = "", tags = "", looks = false }) {
-  return {
-    name: file.name,
-    type: file.type,
-    data: file,
-    meta: { relativePath: file.webkitRelativePath || null, collection, tags, looks },
-  };
+function described({ file, relativePath, details }) {
+  return { name: file.name, type: file.type, data: file, meta: { relativePath: relativePath || null, ...details } };
 }
 
 function toldBy(xhr) {
@@ -131,10 +102,10 @@ function toldBy(xhr) {
 }
 
 /** Where the answer was lost, an empty request at the end has it told once more. */
-async function askAgain({ uploadURL }, file) {
+async function askAgain({ uploadURL }, size) {
   const headers = {
     "Tus-Resumable": "1.0.0",
-    "Upload-Offset": file.size,
+    "Upload-Offset": size,
     "Content-Type": "application/offset+octet-stream",
     "X-CSRFToken": csrfToken(),
     Accept: "application/json",
