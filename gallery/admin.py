@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from gallery import changing, tagging, trash, user_admin  # noqa: F401 (registers itself)
@@ -54,6 +54,14 @@ class CollectionChoice(forms.Form):
     collection = forms.ModelChoiceField(
         Collection.objects.all(),
         widget=AutocompleteSelect(Asset.collection.field, admin.site),
+    )
+
+
+class OwnerChoice(forms.Form):
+    owner = forms.ModelChoiceField(
+        User.objects.filter(is_active=True),
+        label=_("New owner"),
+        widget=AutocompleteSelect(Asset.owner.field, admin.site),
     )
 
 
@@ -102,7 +110,7 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     search_help_text = _("Words of titles, file names and tags, or how they begin.")
     show_full_result_count = False
     ordering = ["-id"]
-    actions = ["add_to_collection", "move_to_trash", "restore", "delete_selected"]
+    actions = ["add_to_collection", "hand_over", "move_to_trash", "restore", "delete_selected"]
     autocomplete_fields = ["collection", "tags"]
     raw_id_fields = ["owner"]
     fields = [
@@ -151,6 +159,10 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         """A picture comes in through store_upload alone; the list links to the page that does that."""
         return False
 
+    def has_hand_over_permission(self, request: HttpRequest) -> bool:
+        """Users are chosen by name, which not all staff may read."""
+        return self.has_change_permission(request) and request.user.has_perm("auth.view_user")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Asset]:
         return Asset.objects.for_display()
 
@@ -159,6 +171,7 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         changing.retitle(own, obj.title, act)
         changing.move(own, obj.collection, act)
         changing.set_tags(obj, [tag.name for tag in form.cleaned_data["tags"]], act)
+        changing.hand_over(own, obj.owner, act)
         super().save_model(request, obj, form, change)
 
     def get_search_results(
@@ -213,7 +226,15 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     def add_to_collection(self, request: HttpRequest, assets: AssetQuerySet) -> HttpResponse | None:
         form = CollectionChoice(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
-            return self._ask_for_collection(request, assets, form)
+            count = assets.count()
+            told = ngettext(
+                "%(count)s asset will be in the collection you choose, and in no other: "
+                "an asset is in one collection at most.",
+                "%(count)s assets will be in the collection you choose, and in no other: "
+                "an asset is in one collection at most.",
+                count,
+            ) % {"count": f"{count:,}"}
+            return self._ask(request, form, gettext("Add to a collection"), told, gettext("Add to the collection"))
         collection = form.cleaned_data["collection"]
         selected = assets.count()
         changing.move(assets, collection, _act(request))
@@ -221,21 +242,40 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         self.message_user(request, said % {"collection": collection, "count": f"{selected:,}"}, messages.SUCCESS)
         return None
 
-    def _ask_for_collection(
-        self, request: HttpRequest, assets: QuerySet[Asset], form: CollectionChoice
-    ) -> HttpResponse:
+    @admin.action(description=_("Hand selected assets over to another user"), permissions=["hand_over"])
+    def hand_over(self, request: HttpRequest, assets: AssetQuerySet) -> HttpResponse | None:
+        form = OwnerChoice(request.POST if "confirmed" in request.POST else None)
+        if not form.is_valid():
+            count = assets.count()
+            told = ngettext(
+                "%(count)s asset will belong to the user you choose, who may then edit and delete it.",
+                "%(count)s assets will belong to the user you choose, who may then edit and delete them.",
+                count,
+            ) % {"count": f"{count:,}"}
+            return self._ask(request, form, gettext("Hand over to another user"), told, gettext("Hand over"))
+        act = _act(request)
+        changing.hand_over(assets, form.cleaned_data["owner"], act)
+        said = gettext("Handed over to %(owner)s: %(count)s assets.")
+        done = {"owner": form.cleaned_data["owner"], "count": f"{len(act.changed):,}"}
+        self.message_user(request, said % done, messages.SUCCESS)
+        return None
+
+    def _ask(self, request: HttpRequest, form: forms.Form, title: str, told: str, submit: str) -> HttpResponse:
+        """For what an action needs to know, and whether to go on."""
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("Add to a collection"),
+            "title": title,
+            "told": told,
+            "submit": submit,
             "opts": self.opts,
             "form": form,
             "media": self.media + form.media,
-            "count": assets.count(),
+            "action": request.POST["action"],
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),
         }
-        return TemplateResponse(request, "admin/gallery/asset/add_to_collection.html", context)
+        return TemplateResponse(request, "admin/gallery/asset/ask.html", context)
 
 
 def _with_asset_count(queryset: QuerySet[Any], counted: QuerySet[Any], key: str) -> QuerySet[Any]:

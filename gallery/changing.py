@@ -1,5 +1,5 @@
-"""The only writer of what people change of assets: titles, tags and collections. What becomes of a tag on all assets
-that carry it is in `tagging`; the trash has a module of its own.
+"""The only writer of what people change of assets: titles, tags, collections and owners. What becomes of a tag on all
+assets that carry it is in `tagging`; the trash has a module of its own.
 
 Any number of assets takes the same number of statements. They are locked first, so that what is recorded as it was
 before is what it was.
@@ -8,6 +8,7 @@ before is what it was.
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from gallery.history import Act
@@ -34,8 +35,17 @@ def move(assets: AssetQuerySet, collection: Collection | None, act: Act) -> None
     act.record(Change.Kind.COLLECTION, {asset_id: (old, after) for asset_id, old in before.items()})
 
 
-def _told(collection_id: int | None, name: str) -> dict[str, Any] | None:
-    return {"id": collection_id, "name": name} if collection_id else None
+@transaction.atomic
+def hand_over(assets: AssetQuerySet, owner: User, act: Act) -> None:
+    found = locked(assets).exclude(owner=owner).values_list("pk", "owner", "owner__username")
+    before = {pk: _told(old, name) for pk, old, name in found}
+    Asset.objects.among(before).update(owner=owner)
+    after = _told(owner.pk, owner.username)
+    act.record(Change.Kind.OWNER, {asset_id: (old, after) for asset_id, old in before.items()})
+
+
+def _told(key: int | None, name: str) -> dict[str, Any] | None:
+    return {"id": key, "name": name} if key else None
 
 
 @transaction.atomic

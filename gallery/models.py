@@ -478,6 +478,7 @@ class Change(models.Model):
         TRASHED = "trashed", _("Moved to the trash")
         RESTORED = "restored", _("Restored")
         PLACE = "place", _("Moved within its collection")
+        OWNER = "owner", _("Given another owner")
 
     asset = models.ForeignKey(Asset, models.CASCADE, related_name="changes", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", null=True)
@@ -485,8 +486,8 @@ class Change(models.Model):
     #: Shared by what was changed at one stroke, and undone at one.
     act = models.UUIDField(db_index=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    #: A title; the names of tags, removed and added; a collection's {"id", "name"}; a place in one, {"collection",
-    #: "place"}. None where there was none.
+    #: A title; the names of tags, removed and added; {"id", "name"} of a collection or an owner; a place in a
+    #: collection, {"collection", "place"}. None where there was none.
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
 

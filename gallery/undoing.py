@@ -36,6 +36,12 @@ def _undo_moves(changes: list[Change], act: Act) -> None:
         changing.move(_theirs(some, act).filter(collection=after), back_in, act)
 
 
+def _undo_owners(changes: list[Change], act: Act) -> None:
+    for (before, after), some in _grouped(changes, lambda one: (_id(one.before), _id(one.after))).items():
+        if former := User.objects.filter(pk=before).first():
+            changing.hand_over(_theirs(some, act).filter(owner=after), former, act)
+
+
 def _undo_tags(changes: list[Change], act: Act) -> None:
     """Most were changed in one and the same way."""
     for (before, after), some in _grouped(
@@ -64,6 +70,7 @@ def _undo_restoring(changes: list[Change], act: Act) -> None:
 _UNDO: dict[Change.Kind, Callable[[list[Change], Act], None]] = {
     Change.Kind.TITLE: _undo_titles,
     Change.Kind.COLLECTION: _undo_moves,
+    Change.Kind.OWNER: _undo_owners,
     Change.Kind.TAGS: _undo_tags,
     Change.Kind.PLACE: _undo_places,
     Change.Kind.TRASHED: _undo_deletion,
@@ -79,8 +86,8 @@ def _asset_ids(changes: list[Change]) -> list[int]:
     return [change.asset_id for change in changes]
 
 
-def _id(collection: dict[str, Any] | None) -> int | None:
-    return collection["id"] if collection else None
+def _id(told: dict[str, Any] | None) -> int | None:
+    return told["id"] if told else None
 
 
 def _grouped(changes: Iterable[Change], key: Callable[[Change], Hashable]) -> dict[Any, list[Change]]:

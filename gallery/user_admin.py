@@ -48,12 +48,15 @@ def _held(model: Options[Any], count: int, users: list[User]) -> SafeString:
     """What has to go to somebody else first, and a way around that."""
     keys = ",".join(str(user.pk) for user in users)
     return format_html(
-        '{}: <a href="{}?owner__in={}">{}</a>. {}',
+        '{}: <a href="{}?owner__in={}&amp;trash=any">{}</a>. {}',
         capfirst(model.verbose_name_plural),
         reverse(f"admin:{model.app_label}_{model.model_name}_changelist"),
         keys,
         intcomma(count),
-        _("Give them another owner first. Or untick “Active” instead: who is not active cannot sign in."),
+        _(
+            "Hand them over to another user first: an action of that list. Or untick “Active” instead: "
+            "who is not active cannot sign in."
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from django_q.tasks import async_task
@@ -246,6 +247,38 @@ def test_adding_to_a_collection_that_is_none_asks_again(staff_client, staff, col
     assert Asset.objects.get().collection is None
 
 
+def test_handing_over_asks_to_whom_and_is_told_in_the_history(staff_client, staff, user):
+    first, second, other = (make_asset(number, staff) for number in range(3))
+    asked = run_action(staff_client, "hand_over", [first, second])
+    assert "2 assets will belong to the user you choose" in asked.content.decode()
+    assert not Asset.objects.filter(owner=user).exists()
+    fields = {"confirmed": "yes", "owner": user.pk, "select_across": "0"}
+    done = run_action(staff_client, "hand_over", [first, second], **fields)
+    assert f"Handed over to {user}: 2 assets." in done.content.decode()
+    assert set(Asset.objects.filter(owner=user)) == {first, second}
+    assert Asset.objects.get(pk=other.pk).owner == staff
+    history = staff_client.get(reverse("gallery:history", args=[first.pk])).content.decode()
+    assert f"Owner changed from {staff} to {user}" in history
+
+
+@pytest.mark.parametrize("lacks", ["owner", "active"])
+def test_handing_over_to_nobody_asks_again(staff_client, staff, user, lacks):
+    asset = make_asset(1, staff)
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    owner = user.pk if lacks == "active" else ""
+    again = run_action(staff_client, "hand_over", [asset], confirmed="yes", owner=owner)
+    assert "errorlist" in again.content.decode()
+    assert Asset.objects.get().owner == staff
+
+
+def test_another_owner_given_in_the_form_is_history(staff_client, staff, user):
+    asset = make_asset(1, staff)
+    staff_client.post(f"{ASSETS}{asset.pk}/change/", {"title": asset.title, "owner": user.pk})
+    assert Asset.objects.get().owner == user
+    [change] = asset.changes.all()
+    assert (change.kind, change.before["name"], change.after["name"]) == ("owner", staff.username, user.username)
+
+
 def test_deleting_asks_first_and_then_removes_rows_and_files(staff_client, asset, django_capture_on_commit_callbacks):
     doomed, kept = asset(1), asset(2)
     run_action(staff_client, "delete_selected", [doomed])
@@ -273,13 +306,14 @@ def test_staff_without_permission_look_and_change_nothing(clerk_client, staff):
     shoes = Collection.objects.create(name="Shoes", owner=staff)
     page = clerk_client.get(ASSETS).content.decode()
     assert asset.title in page
-    for action in ("add_to_collection", "delete_selected", "embed_again"):
+    for action in ("add_to_collection", "hand_over", "delete_selected", "embed_again"):
         assert f'value="{action}"' not in page
-        run_action(clerk_client, action, [asset], post="yes", confirmed="yes", collection=shoes.pk)
+        fields = {"collection": shoes.pk, "owner": User.objects.get(username="dan").pk}
+        run_action(clerk_client, action, [asset], post="yes", confirmed="yes", **fields)
     assert clerk_client.post(f"{ASSETS}{asset.pk}/change/", {"title": "New"}).status_code == 403
     assert clerk_client.post(f"{ASSETS}{asset.pk}/delete/", {"post": "yes"}).status_code == 403
     unchanged = Asset.objects.get()
-    assert (unchanged.title, unchanged.collection) == (asset.title, None)
+    assert (unchanged.title, unchanged.collection, unchanged.owner) == (asset.title, None, staff)
     assert clerk_client.get(TAGS).status_code == 403
     assert not OrmQ.objects.exists()
 

@@ -205,6 +205,19 @@ def test_undoing_is_undone(user: User, asset: Make) -> None:
 # --- history ----------------------------------------------------------------------------------------------------
 
 
+def test_handing_over_is_undone_unless_the_former_owner_is_gone(
+    user: User, stranger: User, staff: User, asset: Make
+) -> None:
+    made = [asset(seed, owner=owner) for seed, owner in enumerate((user, user, stranger))]
+    mine = Asset.objects.filter(pk__in=[each.pk for each in made])
+    act = Act(staff)
+    changing.hand_over(mine, staff, act)
+    assert act.changed == {each.pk for each in made}
+    stranger.delete()
+    undoing.undo(act.id, staff)
+    assert [each.owner for each in mine.order_by("pk")] == [user, user, staff]
+
+
 def test_history_tells_who_changed_what(
     user_client: Client, stranger_client: Client, asset: Make, spring: Collection
 ) -> None:

@@ -3,7 +3,10 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
+from django.utils.html import escape
 
+from gallery import trash
+from gallery.history import Act
 from gallery.import_models import Import
 from gallery.models import Asset, Collection
 from search.models import SavedSearch
@@ -20,9 +23,10 @@ def address(user: User) -> str:
 def test_who_owns_assets_is_not_deleted_and_their_number_is_told(staff_client, user, asset, address):
     for seed in range(3):
         asset(seed, owner=user)
+    trash.move_to_trash(Asset.objects.filter(pk=Asset.objects.latest("pk").pk), Act(user))
     page = main_of(staff_client.get(address))
-    theirs = f"{reverse('admin:gallery_asset_changelist')}?owner__in={user.pk}"
-    assert f'Assets: <a href="{theirs}">3</a>. Give them another owner first.' in page
+    theirs = f"{reverse('admin:gallery_asset_changelist')}?owner__in={user.pk}&trash=any"
+    assert f'Assets: <a href="{escape(theirs)}">3</a>. Hand them over to another user first' in page
     assert "3 assets" in main_of(staff_client.get(theirs))
     assert 'type="submit"' not in page
     staff_client.post(address, {"post": "yes"})
