@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -192,13 +196,14 @@ def thumbnail(request: MemberRequest, report_id: int, entry_id: int) -> HttpResp
 def export(request: MemberRequest, report_id: int, kind: str) -> HttpResponseBase:
     shown = _get_report(request, report_id)
     form = ShownForm(request.GET, usual=shown.level)
-    response = _EXPORTS[kind](request, shown, form.chosen_level, _all_sections(request, shown, form))
+    response = _EXPORTS[kind](request, shown, form)
     response["Content-Disposition"] = f'attachment; filename="report-{shown.pk}.{kind}"'
     return response
 
 
-def _all_sections(request: MemberRequest, shown: Report, form: ShownForm) -> list[Section]:
-    entries = shown.entries.defer("thumbnail")
+def _all_sections(request: MemberRequest, shown: Report, form: ShownForm, *, drawn: bool = False) -> list[Section]:
+    """With their pictures at hand, where they are to be drawn."""
+    entries = shown.entries.all() if drawn else shown.entries.defer("thumbnail")
     made = sections(entries, form.chosen_level, request.user)
     return [one for one in made if form.shown in {None, one.verdict}]
 
@@ -210,28 +215,47 @@ def _link(request: MemberRequest) -> report_exports.Link:
     return link
 
 
-def _export_csv(request: MemberRequest, _: Report, __: float, made: list[Section]) -> HttpResponse:
+def _export_csv(request: MemberRequest, shown: Report, form: ShownForm) -> HttpResponse:
+    told = report_exports.as_csv(_all_sections(request, shown, form), _link(request))
     # the mark tells spreadsheets that it is UTF-8
-    return HttpResponse("\ufeff" + report_exports.as_csv(made, _link(request)), content_type="text/csv; charset=utf-8")
+    return HttpResponse("\ufeff" + told, content_type="text/csv; charset=utf-8")
 
 
-def _export_json(request: MemberRequest, shown: Report, level: float, made: list[Section]) -> HttpResponse:
-    told = report_exports.as_json(shown, level, made, _link(request))
+def _export_json(request: MemberRequest, shown: Report, form: ShownForm) -> HttpResponse:
+    made = _all_sections(request, shown, form)
+    told = report_exports.as_json(shown, form.chosen_level, made, _link(request))
     return JsonResponse(told, json_dumps_params={"ensure_ascii": False, "indent": 2})
 
 
-_EXPORTS = {"csv": _export_csv, "json": _export_json}
+def _export_pdf(request: MemberRequest, shown: Report, form: ShownForm) -> HttpResponse:
+    from search import report_pdf  # what writes PDF takes a second to load
+
+    out, made = BytesIO(), _all_sections(request, shown, form, drawn=True)
+    report_pdf.write(out, gettext("Match report"), _told_above(shown, form), made)
+    return HttpResponse(out.getvalue(), content_type="application/pdf")
+
+
+def _told_above(shown: Report, form: ShownForm) -> list[str]:
+    summary = judged(shown, form.chosen_level).summary
+    count = ngettext("%(count)s picture", "%(count)s pictures", summary.total) % {"count": intcomma(summary.total)}
+    parts = [f"{intcomma(count)} {label.lower()}" for _, label, count in summary.parts]
+    made = date_format(localtime(shown.created), "DATETIME_FORMAT")
+    near = gettext("Near: closer than %(level)s of random pairs of this gallery") % {"level": form.level_in_words}
+    return [" · ".join([made, shown.owner.get_username(), count, *parts]), near]
+
+
+_EXPORTS = {"csv": _export_csv, "json": _export_json, "pdf": _export_pdf}
 
 
 @never_cache
 @require_safe
 @for_members
 def sheet(request: MemberRequest, report_id: int) -> HttpResponse:
-    """To be printed, or saved as a PDF by the browser's own print."""
+    """To be printed."""
     shown = _get_report(request, report_id)
     form = ShownForm(request.GET, usual=shown.level)
-    found = judged(shown, form.chosen_level)
-    context = {**_summary(shown, form, found), "sections": _all_sections(request, shown, form)}
+    told = _told_above(shown, form)
+    context = {"report": shown, "form": form, "told": told, "sections": _all_sections(request, shown, form)}
     return render(request, "search/report_sheet.html", context)
 
 

@@ -34,6 +34,7 @@ urlpatterns = [
     path("reports/<int:report_id>/sheet/", report_views.sheet, name="report_sheet"),
     path("reports/<int:report_id>/report.csv", report_views.export, {"kind": "csv"}, name="report_csv"),
     path("reports/<int:report_id>/report.json", report_views.export, {"kind": "json"}, name="report_json"),
+    path("reports/<int:report_id>/report.pdf", report_views.export, {"kind": "pdf"}, name="report_pdf"),
     path("reports/<int:report_id>/<int:entry_id>/", report_views.retry, name="report_retry"),
     path("reports/<int:report_id>/<int:entry_id>/picture.jpg", report_views.thumbnail, name="report_thumbnail"),
     path("encoder/understood/", views.dismiss_banner, name="dismiss_banner"),

@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
+from pypdf import PdfReader
 
 from gallery.models import Asset
 from gallery.uploads import store_upload
@@ -222,7 +224,7 @@ def test_one_verdict_can_be_shown_alone(user_client, report):
     assert page.count('data-verdict="found"') == page.count("data-verdict=") == 2
 
 
-@pytest.mark.parametrize("path", ["", "report.csv", "report.json", "sheet/"])
+@pytest.mark.parametrize("path", ["", "report.csv", "report.json", "report.pdf", "sheet/"])
 def test_pages_take_few_queries_whatever_they_show(user_client, gallery, report, path, django_assert_max_num_queries):
     ids = [asset.pk for asset in gallery]
     hits = [{"asset": pk, "similarity": 0.5, "distance": 0.5, "closer_than": None, "match": ""} for pk in ids]
@@ -270,10 +272,66 @@ def test_deleted_assets_are_left_out(user_client, report, gallery):
     assert f"/assets/{gallery[0].pk}/" not in page
 
 
+# --- as a PDF -------------------------------------------------------------------------------------------------
+
+
+def pdf_of(client, report: Report, query: str = "") -> PdfReader:
+    answer = client.get(f"{report.get_absolute_url()}report.pdf{query}")
+    assert answer["Content-Type"] == "application/pdf"
+    assert answer["Content-Disposition"] == f'attachment; filename="report-{report.pk}.pdf"'
+    return PdfReader(io.BytesIO(answer.content))
+
+
+def text_of(pdf: PdfReader) -> str:
+    return " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+
+
+def pictures_in(pdf: PdfReader) -> int:
+    return sum(len(page.images) for page in pdf.pages)
+
+
+def test_pdf_has_the_pictures_their_verdicts_and_what_was_found(user_client, report, gallery):
+    Asset.objects.filter(pk=gallery[0].pk).update(title="Ключ & <b>红色的鞋</b>")
+    pdf = pdf_of(user_client, report)
+    text = text_of(pdf)
+    for told in (
+        "Match report", "ann · 4 pictures · 2 found", "Near: closer than", "picture-0.jpg", "Found: Identical",
+        "copy-1.webp", "Found: Same picture", "broken.jpg", "Refused: This is no picture we can read", "Ключ & <b>",
+    ):  # fmt: skip
+        assert told in text
+    assert "红色的鞋" in text.replace(" ", "")
+    found = {hit["asset"] for entry in report.entries.all() for hit in entry.hits}
+    assert found == {asset.pk for asset in gallery}
+    assert pictures_in(pdf) == 3 + len(found)  # each once, wherever it stands
+
+
+def test_pdf_of_one_verdict_has_no_other(user_client, report):
+    text = text_of(pdf_of(user_client, report, "?show=found"))
+    assert "copy-1.webp" in text
+    assert "broken.jpg" not in text
+
+
+def test_pdf_leaves_blank_what_the_storage_has_not(user_client, report, gallery):
+    before = pictures_in(pdf_of(user_client, report))
+    gallery[0].thumbnail.storage.delete(gallery[0].thumbnail.name)
+    assert pictures_in(pdf_of(user_client, report)) == before - 1
+
+
+def test_pdf_of_many_has_numbered_pages_and_rows_in_one_piece(user_client, report):
+    report.entries.all().delete()
+    names = [f"{place:03} {'long ' * 50}.jpg" for place in range(60)]
+    report_making.add(report, [Entry(name=name, width=4, height=3, similarity=0.5) for name in names])
+    pages = [" ".join(page.extract_text().split()) for page in pdf_of(user_client, report).pages]
+    assert len(pages) > 4
+    for number, text in enumerate(pages, start=1):
+        assert re.search(rf"(^| ){number}( |$)", text)
+        assert len(re.findall(r"\b0\d\d long", text)) == text.count("No close match")
+
+
 # --- whose it is ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "report.csv", "report.json", "sheet/", "{entry}/picture.jpg"])
+@pytest.mark.parametrize("path", ["", "report.csv", "report.json", "report.pdf", "sheet/", "{entry}/picture.jpg"])
 def test_report_is_its_owners_alone(client, stranger_client, staff_client, report, path):
     path = report.get_absolute_url() + path.format(entry=report.entries.order_by("pk").first().pk)
     assert stranger_client.get(path).status_code == 404

@@ -8,6 +8,7 @@ import re
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import Page, Route, expect
+from pypdf import PdfReader
 
 from tests.conftest import drawn, encoded
 from tests.product import wait_for
@@ -201,6 +202,12 @@ def test_report_is_exported(page: Page, product, asset):
         page.get_by_role("link", name="JSON").click()
     [told] = json.loads(download.value.path().read_text())["pictures"]
     assert told["results"][0]["asset"]["id"] == asset["id"]
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="PDF").click()
+    [sheet] = PdfReader(download.value.path()).pages
+    assert "exported.jpg" in sheet.extract_text()
+    assert len(sheet.images) >= 2
 
     page.get_by_role("link", name="Contact sheet").click()
     expect(page.get_by_text("exported.jpg")).to_be_visible()
