@@ -42,12 +42,19 @@ class Facet:
     name: str
     label: str
     values: Sequence[Value]
+    #: Of all assets that it divides.
+    total: int
     #: Whether several can be chosen at once.
     is_multiple: bool = False
 
     @property
     def is_narrowing(self) -> bool:
         return any(value.is_chosen for value in self.values)
+
+    @property
+    def is_of_use(self) -> bool:
+        """One value alone divides them as well, where some have none."""
+        return len(self.values) > 1 or any(value.is_chosen or value.count < self.total for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,16 @@ def counts(browsing: Browsing, *, is_anew: bool = False) -> Counts:
 
 def _count(browsing: Browsing) -> Counts:
     chosen, cells = browsing.chosen, _cells(browsing.chosen)
-    total = sum(count for _, count in _passing(cells, _asked(chosen)))
-    return Counts(total, _facets(chosen, cells), _years(browsing))
+    return Counts(_total(chosen, cells), _facets(chosen, cells), _years(browsing))
 
 
 def _facets(chosen: AssetFilter, cells: Sequence[Cell]) -> list[Facet]:
     collection, *others = (_single(chosen, name, cells) for name in _SINGLE)
-    return [collection, _tags(chosen), *others]
+    return [collection, _tags(chosen, _total(chosen, cells)), *others]
+
+
+def _total(chosen: AssetFilter, cells: Sequence[Cell]) -> int:
+    return sum(count for _, count in _passing(cells, _asked(chosen)))
 
 
 # --- filters of one value -----------------------------------------------------------------------------------
@@ -136,11 +146,12 @@ def _single(chosen: AssetFilter, name: str, cells: Iterable[Cell]) -> Facet:
     totals: Counter[str] = Counter()
     for cell, count in _passing(cells, asked):
         totals[cell[name]] += count
+    total = totals.total()
     del totals[""]
     shown = dict(totals.most_common(_MOST_VALUES)) | ({here: totals[here]} if here else {})
     labels = _labels(chosen, name, shown)
     values = [Value(value, labels.get(value, value), count, value == here) for value, count in shown.items()]
-    return Facet(name, str(chosen.form[name].label), values)
+    return Facet(name, str(chosen.form[name].label), values, total)
 
 
 def _labels(chosen: AssetFilter, name: str, values: Iterable[str]) -> dict[str, str]:
@@ -153,14 +164,14 @@ def _labels(chosen: AssetFilter, name: str, values: Iterable[str]) -> dict[str, 
 # --- tags and months ----------------------------------------------------------------------------------------
 
 
-def _tags(chosen: AssetFilter) -> Facet:
+def _tags(chosen: AssetFilter, total: int) -> Facet:
     uses = Asset.tags.through.objects.filter(asset__in=chosen.matching().order_by().values("pk"))
     counted = uses.values_list("tag__name").annotate(count=Count("pk")).order_by("-count", "tag__name")  # type: ignore[misc]
     found = dict(counted[:_MOST_VALUES])
     here = {name.lower(): name for name in chosen.asked.get("tag", [])}
     missing = {name: 0 for key, name in here.items() if key not in map(str.lower, found)}
     values = [Value(name, name, count, name.lower() in here) for name, count in (missing | found).items()]
-    return Facet("tag", str(chosen.form["tag"].label), values, is_multiple=True)
+    return Facet("tag", str(chosen.form["tag"].label), values, total, is_multiple=True)
 
 
 def _years(browsing: Browsing) -> list[Year]:

@@ -1,6 +1,7 @@
 """Every page is looked at by axe-core in both themes, which finds nothing serious, and sends little."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import drawn, encoded
 from tests.gallery.test_import_zip import packed
 from tests.product import Client, Product, wait_for
 from tests.routes import addresses, addresses_of_admin
+from tests.ui.test_drop import drag, transfer
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -33,7 +35,7 @@ STATES = [
 FORBIDDEN, REFUSED = 403, "/admin/gallery/change/add/"
 #: What actions of the admin ask before they are done, by the list that has them.
 ASKED = {
-    "gallery_asset": ["delete_selected", "add_to_collection"],
+    "gallery_asset": ["delete_selected", "add_to_collection", "hand_over"],
     "search_evaluation": ["compare"],
     "auth_group": ["delete_selected"],
 }
@@ -122,6 +124,64 @@ def test_no_page_has_a_grave_fault_in_either_theme_or_sends_much(
         faults |= heavy(page, address) | grave(page, address)
     print(len(pages), "pages:", *pages)
     assert {failures, "/", "/gallery/", "/collections/", "/keys/", f"/assets/{things['asset_id']}/"} <= set(pages)
+    assert faults == {}, told(faults)
+
+
+def compared(page: Page) -> None:
+    page.locator(".hits a[data-lightbox]").first.click()
+    page.get_by_role("button", name="Compare with the picture searched with").click()
+
+
+def moving(page: Page) -> None:
+    page.locator("[data-asset] [data-check]").first.check()
+    page.locator(".bulk-menu summary", has_text="Move").click()
+
+
+def uploaded(page: Page) -> None:
+    files = [
+        {"name": "axe up.jpg", "mimeType": "image/jpeg", "buffer": encoded(drawn(7021, (640, 480)))},
+        {"name": "axe-0.jpg", "mimeType": "image/jpeg", "buffer": encoded(drawn(7000, (640, 480)))},
+        {"name": "axe.txt", "mimeType": "text/plain", "buffer": b"no picture"},
+    ]
+    page.locator("#files").set_input_files(files)  # type: ignore[arg-type]
+
+
+def looked_for(page: Page) -> None:
+    known = {"name": "axe-0.jpg", "mimeType": "image/jpeg", "buffer": encoded(drawn(7000, (640, 480)))}
+    page.locator("input[name=picture]").set_input_files(known)  # type: ignore[arg-type]
+
+
+#: What opens over a page or beside it, by the page: how it is opened, and by what it is known to be open.
+OPENED: dict[tuple[str, str], tuple[Callable[[Page], object], str]] = {
+    ("lightbox", "/gallery/?tag=axe"): (
+        lambda page: page.locator("a[data-lightbox]").first.click(),
+        ".lightbox-facts dl",
+    ),
+    ("comparison", "/?asset={asset_id}"): (compared, ".comparison"),
+    ("keys", "/gallery/"): (lambda page: page.keyboard.press("?"), "dialog[open]"),
+    ("tag", "/tags/?q=axe"): (
+        lambda page: page.get_by_role("link", name="Edit tag axe").first.click(),
+        "#dialog[open]",
+    ),
+    ("save", "/?asset={asset_id}"): (lambda page: page.locator(".save summary").click(), ".save [name=name]"),
+    ("menu", "/"): (lambda page: page.locator("summary:has(.menu-name)").click(), ".menu[open]"),
+    ("selection", "/gallery/?tag=axe"): (moving, ".bulk-menu[open]"),
+    ("uploads", "/upload/"): (uploaded, ".file .badge-ready"),
+    ("facts edited", "/assets/{asset_id}/"): (lambda page: page.get_by_label("Title").focus(), "[name=title]:focus"),
+    ("queue", "/reports/have/"): (looked_for, "[data-tally=found]"),
+    ("dropping", "/gallery/"): (lambda page: drag(page, transfer(page, 7020)), "[data-drop=search]"),
+}
+
+
+@pytest.mark.parametrize(("name", "address"), OPENED)
+def test_nothing_that_opens_has_a_grave_fault_in_either_theme(
+    signed_in: Page, product: Product, things: dict[str, Any], name: str, address: str
+):
+    page, (act, sign) = signed_in, OPENED[name, address]
+    page.goto(product.url + address.format(**things))
+    act(page)
+    page.locator(sign).first.wait_for(timeout=60_000)
+    faults = grave(page, name)
     assert faults == {}, told(faults)
 
 

@@ -70,8 +70,13 @@ def scroll_until(page: Page, count: int) -> None:
     expect(tiles(page)).to_have_count(count, timeout=30_000)
 
 
-def test_pages_come_as_one_scrolls_and_nothing_moves(gallery: Page):
-    expect(tiles(gallery)).to_have_count(60)
+@pytest.mark.parametrize("layout", ["rows", "squares"])
+def test_pages_come_as_one_scrolls_and_nothing_moves(gallery: Page, layout: str):
+    if layout != "rows":  # as it is anyway
+        with gallery.expect_response("**/gallery/look/"):
+            gallery.locator(f".look label:has([value={layout}])").click()
+        gallery.reload()
+    expect(gallery.locator(f"[data-layout={layout}] .tile")).to_have_count(60)
     scroll_until(gallery, COUNT)
     assert titles(gallery) == numbered(range(COUNT - 1, -1, -1))
     assert gallery.evaluate("window.shifts") == []

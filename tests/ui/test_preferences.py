@@ -81,7 +81,13 @@ _RING = """() => {
 STOPS = 60
 
 
-@pytest.mark.parametrize("path", ["/", "/gallery/", "/upload/", "/assets/{id}/", "/?asset={id}", "/work/", "/admin/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/gallery/", "/upload/", "/assets/{id}/", "/?asset={id}", "/work/", "/collections/", "/tags/", "/import/",
+        "/reports/have/", "/trash/", "/admin/",
+    ],
+)  # fmt: skip
 def test_keyboard_shows_where_it_is(signed_in: Page, product: Product, stored, path: str):
     page, asset = signed_in, stored(77_401, title="Focused")
     page.goto(product.url + path.format(**asset))
@@ -104,7 +110,7 @@ _MOVING = """[...document.querySelectorAll("body *")].filter((element) => {
 
 
 def test_nothing_moves_for_who_asks_for_less_motion(signed_in: Page, product: Product) -> None:
-    for address in ("/", "/gallery/", "/upload/", "/work/"):
+    for address in ("/", "/gallery/", "/upload/", "/work/", "/collections/", "/tags/", "/reports/have/", "/compare/"):
         signed_in.goto(product.url + address)
         signed_in.emulate_media(reduced_motion="no-preference")
         assert signed_in.evaluate(_MOVING) > 0, address

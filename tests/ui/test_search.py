@@ -296,6 +296,47 @@ def test_results_are_narrowed_down_by_format_shape_size_and_date(narrowed: Page)
     expect(hits).to_have_count(1)
 
 
+def test_results_are_narrowed_down_by_collection_and_by_tags_with_and_or_and_not(signed_in: Page, stored, product):
+    page, hits = signed_in, signed_in.locator(".hit")
+    inside = {"collection": _collection(page, product, "Narrowing")}
+    [asset, *_] = [
+        stored(8220, title="Plain", tags="all-four"),
+        stored(8221, title="Red", tags="all-four, red-one", **inside),
+        stored(8222, title="Red and round", tags="all-four, red-one, round-one", **inside),
+        stored(8223, title="Round", tags="all-four, round-one"),
+    ]
+    page.goto(f"{product.url}/?asset={asset['id']}&tag=all-four")
+    expect(hits).to_have_count(3)
+
+    page.locator("#facets .facet-value", has_text="Narrowing").click()
+    expect(hits).to_have_count(2)
+    page.locator("#facets .facet-value", has_text="round-one").click()  # as well
+    expect(hits).to_have_count(1)
+    expect(hits).to_contain_text("Red and round")
+    for chip in ("round-one", "Narrowing"):
+        page.locator(".chip", has_text=chip).click()
+        expect(page.locator(".chip", has_text=chip)).to_have_count(0)
+    expect(hits).to_have_count(3)
+
+    page.get_by_text("More filters").click()
+    for name, tags, left in (("any_tag", "red-one, round-one", 3), ("not_tag", "round-one", 1)):
+        page.locator(f"#filters [name={name}]").fill(tags)
+        page.keyboard.press("Tab")
+        expect(page).to_have_url(re.compile(f"{name}="))
+        expect(hits).to_have_count(left)
+    expect(hits.locator(".hit-title")).to_have_text("Red")
+    page.reload()
+    expect(hits.locator(".hit-title")).to_have_text("Red")
+
+
+def _collection(page: Page, product, name: str) -> str:
+    page.goto(f"{product.url}/collections/")
+    page.get_by_label("Name of a new collection").fill(name)
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_url(re.compile(r"/collections/\d+/"))
+    return page.url.split("/")[-2]
+
+
 def test_search_is_saved_opened_renamed_and_deleted(searched: Page):
     page = searched
     name = "Sought and saved"
@@ -322,6 +363,13 @@ def test_search_is_saved_opened_renamed_and_deleted(searched: Page):
     page.locator("#dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("was deleted")).to_be_visible()
     expect(card).to_have_count(0)
+
+
+@pytest.mark.browser_context_args(viewport={"width": 390, "height": 844})
+def test_first_results_are_in_sight_on_a_phone(signed_in: Page, stored, product):
+    [asset, *_] = [stored(seed, title=f"Small {seed}", tags="on-a-phone") for seed in range(8230, 8233)]
+    signed_in.goto(f"{product.url}/?asset={asset['id']}&tag=on-a-phone")
+    expect(signed_in.locator(".hit-image").first).to_be_in_viewport(ratio=0.25)  # below the banner and a chip
 
 
 def test_how_it_was_found_and_how_near_it_is_are_said(searched: Page):

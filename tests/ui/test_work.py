@@ -54,6 +54,26 @@ def test_import_is_seen_paused_resumed_and_its_refusals_told_by_reason(signed_in
     expect(page.get_by_text("0-cut-off.jpg")).to_be_visible()
 
 
+def test_import_that_failed_goes_on(signed_in: Page, product, tmp_path):
+    page, path = signed_in, tmp_path / "went-wrong.zip"
+    seeds = range(71_300, 71_360)
+    with zipfile.ZipFile(path, "w") as packed:
+        for seed in seeds:
+            packed.writestr(f"{seed}.jpg", encoded(drawn(seed, (320, 240))))
+    begin(page, product, path)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    number = page.url.split("/imports/")[1].split("/")[0]
+    error = "The ZIP file cannot be read."
+    product.psql(f"UPDATE gallery_import SET state = 'failed', error = '{error}' WHERE id = {number} RETURNING id")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text(error)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=90_000)
+    expect(page.locator(".tally div", has_text="Stored")).to_contain_text(str(len(seeds)))
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_import_is_cancelled_and_what_was_stored_stays(signed_in: Page, product, tmp_path):
     page, path = signed_in, tmp_path / "given-up.zip"
     with zipfile.ZipFile(path, "w") as packed:

@@ -64,7 +64,11 @@ function addButtons(lightbox) {
   lightbox.ui.registerElement({
     name: "title",
     order: 6,
-    onInit: (element) => lightbox.on("change", () => (element.textContent = told().title)),
+    onInit: (element) =>
+      lightbox.on("change", () => {
+        element.textContent = told().title;
+        lightbox.element.setAttribute("aria-label", told().title);
+      }),
   });
   addLink(lightbox, { name: "page", order: 11, title: gettext("Open its page"), picture: "open" }, (link) => {
     link.href = lightbox.currSlide.data.element.href;
