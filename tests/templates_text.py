@@ -17,6 +17,7 @@ _SAME_EVERYWHERE = {
     "AssetSearch",
     "CSV",
     "JSON",
+    "PDF",
     "SHA",
     "px",
     "https",

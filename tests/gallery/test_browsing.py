@@ -197,6 +197,16 @@ def test_facet_keeps_what_is_chosen_where_nothing_has_it(user, various):
     assert (found["format"], found["tag"]) == ({"PNG": 0}, {"red": 0, "unknown": 0})
 
 
+def test_facet_is_of_use_where_a_value_divides_what_there_is(user, various):
+    def useful(query):
+        return {facet.name for facet in counts(browsing(query, user)).facets if facet.is_of_use}
+
+    assert useful("") == {"collection", "tag", "format", "orientation"}  # one collection, and what lies in none
+    assert useful("q=3") == set()
+    assert useful("tag=red") == {"tag", "orientation"}  # all that is red is a JPEG and a shoe
+    assert useful("format=PNG") == {"collection", "tag", "format", "orientation"}
+
+
 def test_facets_count_nothing_for_a_filter_that_cannot_be_understood(user, various):
     assert told("created_from=nonsense", user) == {"total": 0}
 

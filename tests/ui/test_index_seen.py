@@ -16,7 +16,7 @@ from gallery.models import Asset
 from search.models import Encoder
 from tests.search.vectors import filled_with, random_vectors
 encoder = Encoder.objects.active()
-made = random_vectors(5000, encoder.dimensions, clusters=40, spread=0.5)
+made = random_vectors(2500, encoder.dimensions, clusters=40, spread=0.5)
 print(filled_with(made, encoder, User.objects.get(username="admin"))[0].pk)
 Asset.objects.update(original="lost", preview="lost.jpg", thumbnail="lost.jpg")
 """
