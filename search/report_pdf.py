@@ -1,9 +1,11 @@
 """A report as a PDF: a contact sheet on A4, a row for each picture with what looks most like it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import IO, Any, cast
 from xml.sax.saxutils import escape
@@ -14,10 +16,11 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, Image, Paragraph, SimpleDocTemplate, Spacer, Table
+from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from gallery.reasons import retold
 from search.calibration import in_words
@@ -25,6 +28,7 @@ from search.report_making import HITS_SHOWN
 from search.report_sections import Matched, Section
 
 _MARGIN, _GAP = 12 * mm, 2 * mm
+_PADDING = 6  # points, within the frame of a page, as reportlab makes it
 _QUERY, _WORDS, _HIT = 28 * mm, 36 * mm, 18 * mm
 #: 200 dots an inch; more is not seen on paper, and a thousand pictures make a large file.
 _QUERY_PX, _HIT_PX = 240, 144
@@ -40,9 +44,10 @@ _FONT, _BOLD, _CHINESE = "DejaVuSans", "DejaVuSans-Bold", "STSong-Light"
 def write(out: IO[bytes], title: str, told: Sequence[str], sections: Sequence[Section]) -> None:
     """`told` are lines below the title. Pictures that are not there any more are left blank."""
     _register_fonts()
+    around = _MARGIN - _PADDING
     document = SimpleDocTemplate(
         out, pagesize=A4, title=title, author="AssetSearch",
-        leftMargin=_MARGIN, rightMargin=_MARGIN, topMargin=_MARGIN, bottomMargin=_MARGIN,
+        leftMargin=around, rightMargin=around, topMargin=around, bottomMargin=around,
     )  # fmt: skip
     head = [_paragraph(title, _style(14, bold=True)), *(_paragraph(line, _style(8, color=_QUIET)) for line in told)]
     rows = [_row(section) for section in sections]
@@ -62,7 +67,7 @@ def _row(section: Section) -> Table:
     words = [_named(entry.name, _NAME_LETTERS, _style(7, bold=True)), _paragraph(told, _style(7))]
     if best := section.best:
         words.append(_paragraph(_closeness(best), _style(7, color=_QUIET)))
-    picture = _picture(lambda: BytesIO(bytes(entry.thumbnail or b"")), _QUERY, _QUERY_PX)
+    picture = _Picture(lambda: BytesIO(bytes(entry.thumbnail or b"")), _QUERY, _QUERY_PX)
     hits = [_hit(match) for match in section.matches]
     cells = [picture, words, *hits, *[""] * (HITS_SHOWN - len(hits))]
     return Table(
@@ -81,7 +86,7 @@ def _row(section: Section) -> Table:
 
 def _hit(match: Matched) -> list[Flowable]:
     asset, similarity = match.hit.asset, f"{match.hit.similarity:.3f}"
-    picture = _picture(lambda: asset.thumbnail.open("rb"), _HIT, _HIT_PX)
+    picture = _Picture(lambda: asset.thumbnail.open("rb"), _HIT, _HIT_PX)
     return [picture, _paragraph(similarity, _style(6)), _named(asset.title, _TITLE_LETTERS, _style(6, color=_QUIET))]
 
 
@@ -93,19 +98,34 @@ def _closeness(match: Matched) -> str:
 # --- pictures -------------------------------------------------------------------------------------------------
 
 
-def _picture(opened: Callable[[], IO[bytes]], side: float, side_px: int) -> Flowable:
-    """Within a square; blank where it cannot be had."""
-    try:
-        with opened() as file, Pictures.open(file) as picture:
-            picture.draft("RGB", (side_px, side_px))
-            picture.thumbnail((side_px, side_px))
-            small = BytesIO()
+class _Picture(Flowable):
+    """In the middle of a square that is blank where there is none. It is read when it is drawn, and then let go of."""
+
+    def __init__(self, opened: Callable[[], IO[bytes]], side: float, side_px: int) -> None:
+        super().__init__()
+        self.width = self.height = side
+        self._opened, self._side_px = opened, side_px
+
+    def draw(self) -> None:
+        side = self.width
+        self.canv.setFillColor(_EMPTY)
+        self.canv.rect(0, 0, side, side, stroke=0, fill=1)
+        with suppress(OSError):  # of the storage, and of what is no picture
+            picture = ImageReader(self._small())
+            scale = side / max(picture.getSize())
+            width, height = (length * scale for length in picture.getSize())
+            self.canv.drawImage(picture, (side - width) / 2, (side - height) / 2, width, height)
+
+    def _small(self) -> BytesIO:
+        """JPEG. Raises OSError."""
+        small = BytesIO()
+        with self._opened() as file, Pictures.open(file) as picture:
+            scale = self._side_px / max(picture.size)
+            width, height = (ceil(length * scale) for length in picture.size)
+            picture.draft("RGB", (width, height))  # decoded no larger than need be
+            picture.thumbnail((self._side_px, self._side_px), Pictures.Resampling.BILINEAR)
             picture.convert("RGB").save(small, "JPEG", quality=_QUALITY)
-            width, height = picture.size
-    except OSError:  # of the storage, and of what is no picture
-        return Table([[""]], colWidths=[side], rowHeights=[side], style=[("BACKGROUND", (0, 0), (-1, -1), _EMPTY)])
-    scale = side / max(width, height)
-    return Image(small, width * scale, height * scale, hAlign="LEFT")
+        return small
 
 
 # --- words ----------------------------------------------------------------------------------------------------
