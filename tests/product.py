@@ -182,6 +182,18 @@ class Product:
             postgres.release(self.data_dir)
 
 
+@contextmanager
+def running(data_dir: Path, *, prepared: Path, **environment: str) -> Iterator[Product]:
+    """A product that is started, and stopped unless it has ended by then."""
+    made = Product(data_dir, prepared=prepared, **environment)
+    try:
+        made.start()
+        yield made
+    finally:
+        if not made.has_ended():
+            made.stop()
+
+
 class Client:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.session = f"{url}/api/v1", requests.Session()

@@ -5,15 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.product import Product
+from tests.product import Product, running
 
 
 @pytest.fixture
 def product(tmp_path: Path, prepared: Path) -> Iterator[Product]:
-    made = Product(tmp_path / "data", prepared=prepared)
-    try:
-        made.start()
+    with running(tmp_path / "data", prepared=prepared) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()

@@ -11,7 +11,7 @@ from gallery import sandbox
 from tests.conftest import drawn, encoded
 from tests.faults import poison
 from tests.faults.poisonous import GREYS
-from tests.product import Client, Product, wait_for
+from tests.product import Client, Product, running, wait_for
 
 COUNT = 100
 #: Seconds; a sweep each minute makes good what was missed.
@@ -20,17 +20,12 @@ SETTLED = 240
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory, prepared) -> Iterator[Product]:
-    made = Product(
+    with running(
         tmp_path_factory.mktemp("poison") / "data",
         prepared=prepared,
         DJANGO_SETTINGS_MODULE="tests.faults.poisonous_settings",
-    )
-    try:
-        made.start()
+    ) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from gallery.errors import Code
 from tests.gallery import hostile_files
-from tests.product import Product, wait_for
+from tests.product import running, wait_for
 
 #: Of this project's own kinds: no more may come of a file.
 REFUSALS = {
@@ -57,13 +57,8 @@ def test_file_made_to_break_is_refused_with_its_code(outcome, name, data, code):
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory, prepared):
-    made = Product(tmp_path_factory.mktemp("hostile") / "data", prepared=prepared, API_RATE_USER="100000/min")
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("hostile") / "data", prepared=prepared, API_RATE_USER="100000/min") as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()
 
 
 @pytest.fixture

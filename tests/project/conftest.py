@@ -4,16 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Product
+from tests.product import Product, running
 
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory, prepared) -> Iterator[Product]:
     """Of this module's own."""
-    made = Product(tmp_path_factory.mktemp("product") / "data", prepared=prepared)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("product") / "data", prepared=prepared) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()

@@ -6,20 +6,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import drawn, encoded
-from tests.product import Client, Product, wait_for
+from tests.product import Client, Product, running, wait_for
 
 SIZE = (640, 480)
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory, prepared) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product") / "data", prepared=prepared)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("product") / "data", prepared=prepared) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()
 
 
 @pytest.fixture(scope="session")

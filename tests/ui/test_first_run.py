@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.product import Product
+from tests.product import running
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -21,13 +21,8 @@ calibration.calibrate(Encoder.objects.active())
 @pytest.fixture(scope="module")
 def product(tmp_path_factory, prepared):
     """An empty one of its own."""
-    made = Product(tmp_path_factory.mktemp("first") / "data", prepared=prepared)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("first") / "data", prepared=prepared) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()
 
 
 def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(signed_in: Page, product):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.product import Product
+from tests.product import Product, running
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -25,13 +25,8 @@ Asset.objects.update(original="lost", preview="lost.jpg", thumbnail="lost.jpg")
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory, prepared) -> Iterator[Product]:
     """One of its own, with so many assets that an index is worth its while."""
-    made = Product(tmp_path_factory.mktemp("indexed") / "data", prepared=prepared)
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("indexed") / "data", prepared=prepared) as made:
         yield made
-    finally:
-        if not made.has_ended():
-            made.stop()
 
 
 @pytest.fixture(scope="module")
