@@ -54,7 +54,7 @@ class Facet:
     @property
     def is_of_use(self) -> bool:
         """One value alone divides them as well, where some have none."""
-        return len(self.values) > 1 or any(value.is_chosen or value.count < self.total for value in self.values)
+        return len(self.values) > 1 or self.is_narrowing or any(value.count < self.total for value in self.values)
 
 
 @dataclass(frozen=True)

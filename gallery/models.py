@@ -430,6 +430,13 @@ class Asset(models.Model):
         """As they were when first asked for."""
         return list(self.tags.all())
 
+    @cached_property
+    def uploader(self) -> str:
+        """The name of the first owner, who may be gone by now."""
+        handed_over = self.changes.filter(kind=Change.Kind.OWNER).order_by("pk")
+        former: str | None = handed_over.values_list("before__name", flat=True).first()
+        return former or self.owner.get_username()
+
     @property
     def mismatch(self) -> str:
         """What to know where the file is named for another kind of content than it has; else empty."""

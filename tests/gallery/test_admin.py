@@ -259,6 +259,11 @@ def test_handing_over_asks_to_whom_and_is_told_in_the_history(staff_client, staf
     assert Asset.objects.get(pk=other.pk).owner == staff
     history = staff_client.get(reverse("gallery:history", args=[first.pk])).content.decode()
     assert f"Owner changed from {staff} to {user}" in history
+    for path in ("gallery:history", "gallery:asset"):
+        page = staff_client.get(reverse(path, args=[first.pk])).content.decode()
+        uploaded = page.rpartition("Uploaded")[2][:600]
+        assert staff.username in uploaded
+        assert user.username not in uploaded
 
 
 @pytest.mark.parametrize("lacks", ["owner", "active"])
