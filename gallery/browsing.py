@@ -1,7 +1,7 @@
 """Walking through assets page by page, in an order that an index serves. An address holds filters, order and place."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -13,7 +13,7 @@ from django.http import Http404, QueryDict
 from django.utils.timezone import localtime, make_aware
 from django.utils.translation import gettext_lazy as _
 
-from gallery.filters import AssetFilter
+from gallery.filters import AssetFilter, Part
 from gallery.models import PIXELS, TAKEN_OR_STORED, TITLE_LOWERED, Asset, AssetQuerySet, Viewer
 
 #: An id, as addresses have it; what is longer is no number of the database's.
@@ -100,7 +100,7 @@ class Browsing:
     def order(self) -> Order:
         return ORDERS[self.order_name]
 
-    def query(self, *, without: Iterable[str] = (), **place: object) -> str:
+    def query(self, *, without: Container[Part] = (), **place: object) -> str:
         """As addresses carry it on: without some filters, and with a place in it."""
         order = {} if self.order_name == DEFAULT_ORDER else {"sort": self.order_name}
         return "&".join(filter(None, [self.chosen.query(without=without), urlencode({**order, **place})]))

@@ -1,6 +1,6 @@
 """The filters of assets: the same for pages, API and searches. All that are given combine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar, Self
@@ -134,6 +134,10 @@ class BytesFilter(PixelsFilter):
         return filesizeformat(size_bytes)
 
 
+#: A filter by its name; or, of one that takes several values, the name and one of them.
+Part = str | tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Chip:
     """A filter in force, and the address without it."""
@@ -246,9 +250,24 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
         """Whether anything is asked for beyond what a page shows at once."""
         return not self.asked.keys() <= set(self.COMMON)
 
-    def query(self, *, without: Iterable[str] = ()) -> str:
+    @property
+    def parts(self) -> Iterator[tuple[Part, str, str]]:
+        """Each thing that can be given up by itself, with its label and how it reads."""
+        for name, values in self.asked.items():
+            label = str(self.form[name].label)
+            if isinstance(self.filters[name], TagsFilter) and name not in self.errors:
+                yield from (((name, value), label, value) for value in values)
+            else:
+                yield name, label, self.shown(name)
+
+    def query(self, *, without: Container[Part] = ()) -> str:
         """What is asked for, as addresses carry it on."""
-        return urlencode({name: values for name, values in self.asked.items() if name not in without}, doseq=True)
+        kept = {
+            name: [value for value in values if (name, value) not in without]
+            for name, values in self.asked.items()
+            if name not in without
+        }
+        return urlencode(kept, doseq=True)
 
     def without(self, names: Iterable[str]) -> Self:
         """The same, with nothing asked of some filters."""

@@ -35,10 +35,7 @@ def gallery(request: Request) -> HttpResponse:
 
 
 def _chips(browsing: Browsing) -> list[Chip]:
-    chosen = browsing.chosen
-    return [
-        Chip(chosen.form[name].label, chosen.shown(name), f"?{browsing.query(without=[name])}") for name in chosen.asked
-    ]
+    return [Chip(label, value, f"?{browsing.query(without=[part])}") for part, label, value in browsing.chosen.parts]
 
 
 @require_safe

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from gallery.filters import AssetFilter, Chip
+from gallery.filters import AssetFilter, Chip, Part
 from search.asked import Asked
 from search.forms import SearchForm
 
@@ -16,7 +16,7 @@ def address(by: Asked, carried: str) -> str:
     return "?".join(filter(None, [reverse("search:search"), query_string]))
 
 
-def carried(form: SearchForm, chosen: AssetFilter, *, without: Sequence[str] = ()) -> str:
+def carried(form: SearchForm, chosen: AssetFilter, *, without: Sequence[Part] = ()) -> str:
     """The options and the filters, where they are not as they are anyway, as links carry them on."""
     options = {name: value for name, value in form.options.items() if name not in without}
     return "&".join(filter(None, [urlencode(options), chosen.query(without=[*chosen.errors, *without])]))
@@ -26,8 +26,8 @@ def chips(form: SearchForm, chosen: AssetFilter) -> list[Chip]:
     """What narrows a search: a region, options, filters. How many are wanted narrows nothing."""
     by = form.asked
     region = [Chip(_("Region"), by.crop, address(by.whole(), carried(form, chosen)))] if by.crop else []
-    told = {name: form.told(name) for name in form.options if name != "k"}
-    told |= {name: (str(chosen.form[name].label), chosen.shown(name)) for name in chosen.asked}
+    options = [(name, *form.told(name)) for name in form.options if name != "k"]
     return region + [
-        Chip(label, value, address(by, carried(form, chosen, without=[name]))) for name, (label, value) in told.items()
+        Chip(label, value, address(by, carried(form, chosen, without=[part])))
+        for part, label, value in [*options, *chosen.parts]
     ]

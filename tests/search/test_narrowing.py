@@ -46,6 +46,16 @@ def test_chips_tell_what_narrows_and_each_leads_to_the_search_without_it(user_cl
     assert chips["Format"].without.replace("&", "&amp;") in response.text
 
 
+def test_each_tag_is_given_up_by_itself(user_client, various):
+    found = f"/?asset={various[0].pk}"
+    chips = user_client.get(f"{found}&tag=red&tag=shoe&not_tag=hat").context["chips"]
+    assert [(chip.value, chip.without) for chip in chips] == [
+        ("red", f"{found}&tag=shoe&not_tag=hat"),
+        ("shoe", f"{found}&tag=red&not_tag=hat"),
+        ("hat", f"{found}&tag=red&tag=shoe"),
+    ]
+
+
 def test_results_alone_come_with_the_parts_and_have_facets_counted_anew(user_client, various):
     headers = {"HX-Request": "true", "HX-Target": "results"}
     response = user_client.get("/", {"asset": various[0].pk, "plus": various[1].pk, "tag": "red"}, headers=headers)
