@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -230,9 +230,9 @@ def grave(page: Page, address: str) -> Faults:
     page.evaluate("() => new Promise(resolve => setTimeout(resolve))")  # pages name their parts in a turn after "load"
     page.evaluate(AXE_SCRIPT)
     found = {}
-    for theme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        page.evaluate("() => new Promise(requestAnimationFrame)")  # scripts have heard of the theme by then
+    looks: dict[Literal["light", "dark"], dict[str, Any]] = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
+    for theme, options in looks.items():
+        turn(page, theme)
         # without preload: no rule asks for what it fetches of sheets and films a second time
         asked = {"resultTypes": ["violations"], "preload": False, **options}
         answer = page.evaluate("options => axe.run(options)", asked)
@@ -241,6 +241,19 @@ def grave(page: Page, address: str) -> Faults:
                 where = [node["html"][:160] for node in one["nodes"]][:4]
                 found[address, theme, one["id"], one["help"]] = where
     return found
+
+
+def turn(page: Page, theme: Literal["light", "dark"]) -> None:
+    """To a theme, of which the page's scripts have heard by then: they are told before us."""
+    page.evaluate(
+        """theme => {
+            const wanted = matchMedia(`(prefers-color-scheme: ${theme})`);
+            window.turned = wanted.matches || new Promise((told) => wanted.addEventListener("change", told));
+        }""",
+        theme,
+    )
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.evaluate("async () => { await window.turned; }")
 
 
 def heavy(page: Page, address: str) -> Faults:
