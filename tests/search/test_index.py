@@ -243,6 +243,23 @@ def test_room_of_codes_that_are_dropped_is_used_by_the_next(row, filled, monkeyp
     assert room() < 2.5 * one  # the old and the new, as they stood side by side
 
 
+def test_codes_are_read_into_memory_where_they_fit(row, filled, monkeypatch):
+    build = IndexBuild.objects.create(encoder=row, kind="pca", rows=2000, parameters={"groups": 1, "size": 8})
+    codes.make(build, kinds.get("pca"))
+
+    def fetched():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            cursor.execute("SELECT idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'code_unique'")
+            return cursor.fetchone()[0]
+
+    for fits, expected in ((True, 2000), (False, 0)):
+        monkeypatch.setattr(codes, "_FITS", f"SELECT {fits}")
+        before = fetched()
+        codes.read_in(build)
+        assert fetched() - before == expected
+
+
 def test_codes_of_an_asset_go_with_it(row, filled):
     index.build(row, kind="lsh")
     filled[0][0].delete()
