@@ -27,6 +27,7 @@ from gallery.history import Act
 from gallery.import_models import Import
 from gallery.models import Asset, AssetQuerySet, Change, Collection, Tag, uses_of_tags
 from gallery.reasons import retold
+from gallery.web import say_undoable
 
 admin.site.site_header = admin.site.site_title = "AssetSearch"
 
@@ -61,6 +62,7 @@ class OwnerChoice(forms.Form):
     owner = forms.ModelChoiceField(
         User.objects.filter(is_active=True),
         label=_("New owner"),
+        error_messages={"invalid_choice": _("Nobody can sign in as this user any more. Choose another.")},
         widget=AutocompleteSelect(Asset.owner.field, admin.site),
     )
 
@@ -201,14 +203,14 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         act = _act(request)
         trash.move_to_trash(assets, act)
         said = gettext("In the trash now: %(count)s selected assets.")
-        self.message_user(request, said % {"count": f"{len(act.changed):,}"}, messages.SUCCESS)
+        say_undoable(request, said % {"count": f"{len(act.changed):,}"}, act)
 
     @admin.action(description=_("Take selected assets out of the trash"), permissions=["delete"])
     def restore(self, request: HttpRequest, assets: AssetQuerySet) -> None:
         act = _act(request)
         trash.restore(assets, act)
         said = gettext("Out of the trash: %(count)s selected assets.")
-        self.message_user(request, said % {"count": f"{len(act.changed):,}"}, messages.SUCCESS)
+        say_undoable(request, said % {"count": f"{len(act.changed):,}"}, act)
 
     @admin.action(description=_("Delete selected assets for good"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
@@ -236,10 +238,10 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
             ) % {"count": f"{count:,}"}
             return self._ask(request, form, gettext("Add to a collection"), told, gettext("Add to the collection"))
         collection = form.cleaned_data["collection"]
-        selected = assets.count()
-        changing.move(assets, collection, _act(request))
+        selected, act = assets.count(), _act(request)
+        changing.move(assets, collection, act)
         said = gettext("In “%(collection)s” now: %(count)s selected assets.")
-        self.message_user(request, said % {"collection": collection, "count": f"{selected:,}"}, messages.SUCCESS)
+        say_undoable(request, said % {"collection": collection, "count": f"{selected:,}"}, act)
         return None
 
     @admin.action(description=_("Hand selected assets over to another user"), permissions=["hand_over"])
@@ -257,7 +259,7 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         changing.hand_over(assets, form.cleaned_data["owner"], act)
         said = gettext("Handed over to %(owner)s: %(count)s assets.")
         done = {"owner": form.cleaned_data["owner"], "count": f"{len(act.changed):,}"}
-        self.message_user(request, said % done, messages.SUCCESS)
+        say_undoable(request, said % done, act)
         return None
 
     def _ask(self, request: HttpRequest, form: forms.Form, title: str, told: str, submit: str) -> HttpResponse:

@@ -193,6 +193,9 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
     #: Those that a page shows at once. The others wait until they are wanted.
     COMMON: ClassVar = ("q", "collection", "tag", "format")
 
+    #: Of several values each narrows by itself; of any tag, one less lets less pass.
+    _APART: ClassVar = ("tag", "not_tag")
+
     class Meta:
         model = Asset
         fields: list[str] = []
@@ -255,7 +258,7 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
         """Each thing that can be given up by itself, with its label and how it reads."""
         for name, values in self.asked.items():
             label = str(self.form[name].label)
-            if isinstance(self.filters[name], TagsFilter) and name not in self.errors:
+            if name in self._APART and name not in self.errors:
                 yield from (((name, value), label, value) for value in values)
             else:
                 yield name, label, self.shown(name)

@@ -26,12 +26,14 @@ _INSERT = (
 )
 #: COPY and large sequential scans pass through a few pages of shared memory and leave the rest of it as it was, so that
 #: the first to search would read each page from a file. Rows found by an index stay; in the order in which they lie.
+#: Long vectors lie beside their rows, and are read when something is asked of them.
 _READ_IN = """
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off;
-    SELECT count(vector) FROM (SELECT vector FROM search_code WHERE build_id = {build_id} ORDER BY asset_id) codes
+    SELECT sum(vector_dims(vector))
+    FROM (SELECT vector FROM search_code WHERE build_id = {build_id} ORDER BY asset_id) codes
 """
 _FITS = """
-    SELECT pg_relation_size('search_code') < setting::bigint * current_setting('block_size')::bigint / 2
+    SELECT pg_table_size('search_code') < setting::bigint * current_setting('block_size')::bigint / 2
     FROM pg_settings WHERE name = 'shared_buffers'
 """
 _STALE = """

@@ -1,7 +1,7 @@
 """A report as a PDF: a contact sheet on A4, a row for each picture with what looks most like it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from io import BytesIO
 from itertools import groupby
@@ -22,7 +22,9 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table
 
+from gallery.models import Asset
 from gallery.reasons import retold
+from gallery.storage import StorageUnavailable
 from search.calibration import in_words
 from search.report_making import HITS_SHOWN
 from search.report_sections import Matched, Section
@@ -33,6 +35,8 @@ _QUERY, _WORDS, _HIT = 28 * mm, 36 * mm, 18 * mm
 #: 200 dots an inch; more is not seen on paper, and a thousand pictures make a large file.
 _QUERY_PX, _HIT_PX = 240, 144
 _QUALITY = 80
+#: A bucket gives many pictures in the time of one.
+_READ_AT_ONCE = 8
 #: Of names and titles, which may have hundreds.
 _NAME_LETTERS, _TITLE_LETTERS = 90, 36
 _QUIET, _LINE, _EMPTY = HexColor("#555555"), HexColor("#cccccc"), HexColor("#eeeeee")
@@ -42,7 +46,10 @@ _FONT, _BOLD, _CHINESE = "DejaVuSans", "DejaVuSans-Bold", "STSong-Light"
 
 
 def write(out: IO[bytes], title: str, told: Sequence[str], sections: Sequence[Section]) -> None:
-    """`told` are lines below the title. Pictures that are not there any more are left blank."""
+    """`told` are lines below the title. Pictures that are not there any more are left blank.
+
+    Raises StorageUnavailable.
+    """
     _register_fonts()
     around = _MARGIN - _PADDING
     document = SimpleDocTemplate(
@@ -50,8 +57,13 @@ def write(out: IO[bytes], title: str, told: Sequence[str], sections: Sequence[Se
         leftMargin=around, rightMargin=around, topMargin=around, bottomMargin=around,
     )  # fmt: skip
     head = [_paragraph(title, _style(14, bold=True)), *(_paragraph(line, _style(8, color=_QUIET)) for line in told)]
-    rows = [_row(section) for section in sections]
-    document.build([*head, Spacer(0, 4 * mm), *rows], onFirstPage=_number, onLaterPages=_number)
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+        made = _Made(pool)
+        rows = [_row(section, made) for section in sections]
+        try:
+            document.build([*head, Spacer(0, 4 * mm), *rows], onFirstPage=_number, onLaterPages=_number)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _number(canvas: Any, document: Any) -> None:
@@ -60,15 +72,15 @@ def _number(canvas: Any, document: Any) -> None:
     canvas.drawRightString(A4[0] - _MARGIN, _MARGIN / 2, str(document.page))
 
 
-def _row(section: Section) -> Table:
+def _row(section: Section, made: "_Made") -> Table:
     """A table by itself, which is not divided among pages."""
     entry = section.entry
     told = section.verdict_in_words + (f": {retold(entry.detail)}" if entry.detail else "")
     words = [_named(entry.name, _NAME_LETTERS, _style(7, bold=True)), _paragraph(told, _style(7))]
     if best := section.best:
         words.append(_paragraph(_closeness(best), _style(7, color=_QUIET)))
-    picture = _Picture(lambda: BytesIO(bytes(entry.thumbnail or b"")), _QUERY, _QUERY_PX)
-    hits = [_hit(match) for match in section.matches]
+    picture = _Picture(made.small(lambda: BytesIO(bytes(entry.thumbnail or b"")), _QUERY_PX), _QUERY)
+    hits = [_hit(match, made) for match in section.matches]
     cells = [picture, words, *hits, *[""] * (HITS_SHOWN - len(hits))]
     return Table(
         [cells],
@@ -84,9 +96,9 @@ def _row(section: Section) -> Table:
     )
 
 
-def _hit(match: Matched) -> list[Flowable]:
+def _hit(match: Matched, made: "_Made") -> list[Flowable]:
     asset, similarity = match.hit.asset, f"{match.hit.similarity:.3f}"
-    picture = _Picture(lambda: asset.thumbnail.open("rb"), _HIT, _HIT_PX)
+    picture = _Picture(made.of(asset), _HIT)
     return [picture, _paragraph(similarity, _style(6)), _named(asset.title, _TITLE_LETTERS, _style(6, color=_QUIET))]
 
 
@@ -98,34 +110,54 @@ def _closeness(match: Matched) -> str:
 # --- pictures -------------------------------------------------------------------------------------------------
 
 
-class _Picture(Flowable):
-    """In the middle of a square that is blank where there is none. It is read when it is drawn, and then let go of."""
+class _Made:
+    """Pictures as small as they are drawn, JPEG; some are made at once, and each asset's once."""
 
-    def __init__(self, opened: Callable[[], IO[bytes]], side: float, side_px: int) -> None:
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool, self._of = pool, dict[int, Future[bytes]]()
+
+    def of(self, asset: Asset) -> Future[bytes]:
+        if asset.pk not in self._of:
+            self._of[asset.pk] = self.small(lambda: asset.thumbnail.open("rb"), _HIT_PX)
+        return self._of[asset.pk]
+
+    def small(self, opened: Callable[[], IO[bytes]], side_px: int) -> Future[bytes]:
+        return self._pool.submit(_small, opened, side_px)
+
+
+def _small(opened: Callable[[], IO[bytes]], side_px: int) -> bytes:
+    """Raises OSError."""
+    small = BytesIO()
+    with opened() as file, Pictures.open(file) as picture:
+        scale = side_px / max(picture.size)
+        width, height = (ceil(length * scale) for length in picture.size)
+        picture.draft("RGB", (width, height))  # decoded no larger than need be
+        picture.thumbnail((side_px, side_px), Pictures.Resampling.BILINEAR)
+        picture.convert("RGB").save(small, "JPEG", quality=_QUALITY)
+    return small.getvalue()
+
+
+class _Picture(Flowable):
+    """In the middle of a square that is blank where there is none."""
+
+    def __init__(self, small: Future[bytes], side: float) -> None:
         super().__init__()
         self.width = self.height = side
-        self._opened, self._side_px = opened, side_px
+        self._small = small
 
     def draw(self) -> None:
         side = self.width
         self.canv.setFillColor(_EMPTY)
         self.canv.rect(0, 0, side, side, stroke=0, fill=1)
-        with suppress(OSError):  # of the storage, and of what is no picture
-            picture = ImageReader(self._small())
-            scale = side / max(picture.getSize())
-            width, height = (length * scale for length in picture.getSize())
-            self.canv.drawImage(picture, (side - width) / 2, (side - height) / 2, width, height)
-
-    def _small(self) -> BytesIO:
-        """JPEG. Raises OSError."""
-        small = BytesIO()
-        with self._opened() as file, Pictures.open(file) as picture:
-            scale = self._side_px / max(picture.size)
-            width, height = (ceil(length * scale) for length in picture.size)
-            picture.draft("RGB", (width, height))  # decoded no larger than need be
-            picture.thumbnail((self._side_px, self._side_px), Pictures.Resampling.BILINEAR)
-            picture.convert("RGB").save(small, "JPEG", quality=_QUALITY)
-        return small
+        try:
+            picture = ImageReader(BytesIO(self._small.result()))
+        except StorageUnavailable:
+            raise
+        except OSError:  # it is not there any more, or no picture
+            return
+        scale = side / max(picture.getSize())
+        width, height = (length * scale for length in picture.getSize())
+        self.canv.drawImage(picture, (side - width) / 2, (side - height) / 2, width, height)
 
 
 # --- words ----------------------------------------------------------------------------------------------------

@@ -95,6 +95,12 @@ _COUNT_KEPT = f"""async () => {{
     database.close();
     return ["about", "file"].map((kind) => keys.filter((key) => key[0] === kind).length);
 }}"""
+_GROW_OLD = f"""async () => {{
+    {_KEPT_KEYS}
+    for (const key of keys.filter(([kind]) => kind === "about"))
+        await resolved(store.put({{...await resolved(store.get(key)), addedAt: 0}}, key));
+    database.close();
+}}"""
 _FORGET_FILES = f"""async () => {{
     {_KEPT_KEYS}
     await Promise.all(keys.filter(([kind]) => kind === "file").map((key) => resolved(store.delete(key))));
@@ -105,6 +111,11 @@ _FORGET_FILES = f"""async () => {{
 def kept(page: Page, files: int = 1) -> None:
     """Waits until the browser has so many files to send, for the pages that follow, as it does within moments."""
     wait_for(lambda: page.evaluate(_COUNT_KEPT) == [files, files], what="the browser's copies")
+
+
+def grow_old(page: Page) -> None:
+    """As if what the browser keeps had been added long ago."""
+    page.evaluate(_GROW_OLD)
 
 
 def forget_files(page: Page) -> None:

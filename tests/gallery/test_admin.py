@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import Group, Permission, User
@@ -261,9 +263,14 @@ def test_handing_over_asks_to_whom_and_is_told_in_the_history(staff_client, staf
     assert f"Owner changed from {staff} to {user}" in history
     for path in ("gallery:history", "gallery:asset"):
         page = staff_client.get(reverse(path, args=[first.pk])).content.decode()
-        uploaded = page.rpartition("Uploaded")[2][:600]
+        uploaded = page.rpartition("Uploaded")[2][:600].partition("<dt>")[0]
         assert staff.username in uploaded
         assert user.username not in uploaded
+    assert re.search(rf"<dt>Owner</dt>\s*<dd>\s*{user}\s*</dd>", page)
+    undo = re.search(r'action="(/acts/[^"]+)"', done.content.decode())[1]
+    undone = staff_client.post(undo, {"next": ASSETS}, follow=True)
+    assert "Undone: 2 assets are as they were." in undone.content.decode()
+    assert set(Asset.objects.filter(owner=staff)) == {first, second, other}
 
 
 @pytest.mark.parametrize("lacks", ["owner", "active"])
@@ -272,7 +279,8 @@ def test_handing_over_to_nobody_asks_again(staff_client, staff, user, lacks):
     User.objects.filter(pk=user.pk).update(is_active=False)
     owner = user.pk if lacks == "active" else ""
     again = run_action(staff_client, "hand_over", [asset], confirmed="yes", owner=owner)
-    assert "errorlist" in again.content.decode()
+    told = {"owner": "This field is required.", "active": "Nobody can sign in as this user any more."}
+    assert told[lacks] in again.content.decode()
     assert Asset.objects.get().owner == staff
 
 

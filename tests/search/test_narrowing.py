@@ -46,13 +46,14 @@ def test_chips_tell_what_narrows_and_each_leads_to_the_search_without_it(user_cl
     assert chips["Format"].without.replace("&", "&amp;") in response.text
 
 
-def test_each_tag_is_given_up_by_itself(user_client, various):
+def test_each_tag_that_narrows_by_itself_is_given_up_by_itself(user_client, various):
     found = f"/?asset={various[0].pk}"
-    chips = user_client.get(f"{found}&tag=red&tag=shoe&not_tag=hat").context["chips"]
+    chips = user_client.get(f"{found}&tag=red&tag=shoe&any_tag=a&any_tag=b&not_tag=hat").context["chips"]
     assert [(chip.value, chip.without) for chip in chips] == [
-        ("red", f"{found}&tag=shoe&not_tag=hat"),
-        ("shoe", f"{found}&tag=red&not_tag=hat"),
-        ("hat", f"{found}&tag=red&tag=shoe"),
+        ("red", f"{found}&tag=shoe&any_tag=a&any_tag=b&not_tag=hat"),
+        ("shoe", f"{found}&tag=red&any_tag=a&any_tag=b&not_tag=hat"),
+        ("a, b", f"{found}&tag=red&tag=shoe&not_tag=hat"),
+        ("hat", f"{found}&tag=red&tag=shoe&any_tag=a&any_tag=b"),
     ]
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pypdf import PdfReader
 
 from gallery.models import Asset
+from gallery.storage import LastingStorage, StorageUnavailable
 from gallery.uploads import store_upload
 from search import calibration, pipeline, report_making, tasks
 from search.models import Embedding, RecentQuery
@@ -315,6 +316,16 @@ def test_pdf_leaves_blank_what_the_storage_has_not(user_client, report, gallery)
     before = pictures_in(pdf_of(user_client, report))
     gallery[0].thumbnail.storage.delete(gallery[0].thumbnail.name)
     assert pictures_in(pdf_of(user_client, report)) == before - 1
+
+
+def test_pdf_is_not_made_with_blanks_while_the_storage_is_down(user_client, report, monkeypatch):
+    def is_down(*_):
+        raise StorageUnavailable
+
+    monkeypatch.setattr(LastingStorage, "_open", is_down)
+    answer = user_client.get(f"{report.get_absolute_url()}report.pdf")
+    assert answer.status_code == 503
+    assert "The storage of files cannot be reached" in answer.content.decode()
 
 
 def test_pdf_of_many_has_numbered_pages_and_rows_in_one_piece(user_client, report):

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import drawn, encoded
 from tests.product import Client, Product, wait_for
-from tests.walking import kept
+from tests.walking import grow_old, kept
 
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
@@ -102,6 +102,94 @@ def test_file_that_the_server_failed_at_is_shown_small_and_retried(upload_page: 
     page.unroute("**/upload/files/**")
     failed.get_by_role("button", name="Retry").click()
     expect(failed.locator(".badge-ready")).to_be_visible(timeout=READY)
+
+
+#: As browsers without room for files, and such as do not give back what they have.
+_NO_ROOM = """() => {
+    IDBObjectStore.prototype.put = () => { throw new DOMException("full", "QuotaExceededError") };
+}"""
+_GIVES_NOTHING_BACK = """
+    if (sessionStorage.getItem("broken")) IDBObjectStore.prototype.getAll = () => { throw new DOMException("lost") }
+"""
+
+
+def test_what_the_browser_has_no_room_for_is_not_left_without_asking(upload_page: Page, product: Product) -> None:
+    page, asked = upload_page, list[str]()
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.route("**/upload/files/**", lambda route: route.abort("connectionreset"))
+    page.evaluate(_NO_ROOM)
+    choose(page, jpeg("no room", 890))
+    expect(row(page, "no room")).to_contain_text("Connection lost", timeout=READY)
+    page.get_by_role("link", name="Gallery", exact=True).click()
+    page.wait_for_url("**/gallery/")
+    assert asked == ["beforeunload"]
+
+    page.unroute("**/upload/files/**")
+    page.goto(f"{product.url}/upload/")
+    choose(page, jpeg("kept well", 891))
+    expect(row(page, "kept well").locator(".badge")).to_be_visible(timeout=READY)
+    page.get_by_role("link", name="Gallery", exact=True).click()
+    page.wait_for_url("**/gallery/")
+    assert asked == ["beforeunload"]
+
+
+def test_what_the_browser_does_not_give_back_is_told_and_not_forgotten(upload_page: Page, product: Product) -> None:
+    page = upload_page
+    page.add_init_script(_GIVES_NOTHING_BACK)
+    page.route("**/upload/files/**", lambda route: route.abort("connectionreset"))
+    choose(page, jpeg("held back", 892))
+    expect(row(page, "held back")).to_contain_text("Connection lost", timeout=READY)
+    kept(page)
+    page.evaluate("sessionStorage.setItem('broken', 'yes')")
+    page.goto(f"{product.url}/tags/")
+    expect(page.get_by_text("The browser does not give back 1 file that was not sent.")).to_be_visible(timeout=READY)
+    page.unroute("**/upload/files/**")
+    page.evaluate("sessionStorage.removeItem('broken')")
+    page.reload()
+    expect(panel(page)).to_contain_text("1 of 1 done · 1 added", timeout=READY)
+
+
+def test_what_was_kept_for_longer_than_a_day_is_told_and_forgotten(upload_page: Page, product: Product) -> None:
+    page = upload_page
+    page.route("**/upload/files/**", lambda route: route.abort("connectionreset"))
+    choose(page, jpeg("grown old", 893))
+    expect(row(page, "grown old")).to_contain_text("Connection lost", timeout=READY)
+    kept(page)
+    grow_old(page)
+    page.goto(f"{product.url}/tags/")
+    expect(page.get_by_text("1 file was not sent within a day, and the browser has forgotten it.")).to_be_visible()
+    kept(page, 0)
+    page.reload()
+    expect(panel(page)).to_be_hidden()
+
+
+#: What a user of another number left: of an upload of long ago, and of one just begun.
+_LEAVE = """async () => {
+    const request = indexedDB.open("uploads-987654-0");
+    request.onupgradeneeded = () => request.result.createObjectStore("uploads");
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    const store = request.result.transaction("uploads", "readwrite").objectStore("uploads");
+    for (const [id, addedAt] of [["old", 0], ["new", Date.now()]]) {
+        store.put({ id, addedAt }, ["about", id]);
+        store.put(new Blob(["a picture"]), ["file", id]);
+    }
+    await new Promise((resolve) => (store.transaction.oncomplete = resolve));
+    request.result.close();
+}"""
+_LEFT = """() => new Promise((resolve) => {
+    const request = indexedDB.open("uploads-987654-0");
+    request.onsuccess = () => {
+        const keys = request.result.transaction("uploads").objectStore("uploads").getAllKeys();
+        keys.onsuccess = () => resolve(keys.result) || request.result.close();
+    };
+})"""
+
+
+def test_what_others_left_for_longer_than_a_day_is_forgotten(upload_page: Page) -> None:
+    page = upload_page
+    page.evaluate(_LEAVE)
+    choose(page, jpeg("of this one", 894))
+    wait_for(lambda: page.evaluate(_LEFT) == [["about", "new"], ["file", "new"]], what="the sweep")
 
 
 def test_each_file_is_told_its_fate(upload_page: Page) -> None:

@@ -7,6 +7,9 @@ export const panel = document.getElementById("uploads"); // null for who is not 
 const prefix = `uploads-${panel?.dataset.user}-`; // nobody goes on with the uploads of another
 const places = Array.from({ length: MOST_TABS }, (_, number) => prefix + number);
 
+/** Whether a database is of somebody's uploads. */
+export const isPlace = ({ name }) => /^uploads-\d+-\d+$/.test(name);
+
 export const hasSomething = () => Boolean(panel) && (places.some(unfinished) || recallOutcomes().length > 0);
 
 /** How many uploads of a place are unfinished. */

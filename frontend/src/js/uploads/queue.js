@@ -1,6 +1,8 @@
 // What is uploaded: each file by itself, two at a time, until it is known what became of it.
-import { gettext, interpolate } from "../i18n.js";
-import { keepChoice, keepOutcomes, noteUnfinished, panel, recallChoice, recallOutcomes, takePlace } from "./kept.js";
+import { gettext, interpolate, ngettext } from "../i18n.js";
+import { toast } from "../toasts.js";
+import { isPlace, noteUnfinished, panel, takePlace, unfinished } from "./kept.js";
+import { keepChoice, keepOutcomes, recallChoice, recallOutcomes } from "./kept.js";
 import { bringBack, discard, look, samePictures } from "./look.js";
 import { Store } from "./store.js";
 import { AT_ONCE, Transfers, isLost } from "./transfers.js";
@@ -13,6 +15,7 @@ const UNFINISHED = new Set([...OPEN, "unsent", "forgotten"]);
 const RETRIED = new Set([403, 404, 409, 410, 423, 429]);
 const KEPT_AFTER_MS = 300;
 const MOST_WAIT_MS = 20_000; // for the page before this one to let go of its place
+const MOST_READ_MS = 10_000; // for the browser to give back what it keeps
 
 export const isOpen = ({ state }) => OPEN.has(state);
 export const isUnfinished = ({ state, choice }) => UNFINISHED.has(state) || (state === "skipped" && choice === "open");
@@ -28,7 +31,7 @@ const suffixes = panel.dataset.suffixes.split(",");
 let transfers = null;
 let store = null;
 let place = "";
-let beingKept = 0; // how many times files were added that the browser is still keeping for the next page
+let knowsWhatIsLeft = true; // in this place; else the number that an earlier page noted stands
 
 uploads.push(...recallOutcomes());
 const hurry = new AbortController();
@@ -40,11 +43,54 @@ async function begin() {
   place = await takePlace(hurry.signal);
   transfers = new Transfers(place, { progress, lost });
   store = new Store(place);
-  restore(await store.recall());
+  restore(await whatIsLeft());
   for (const kind of ["all", "changed"]) changes.addEventListener(kind, () => keepSoon());
   window.addEventListener("pagehide", keep);
   tell("all");
   sendMore();
+  forgetOthers();
+}
+
+async function whatIsLeft() {
+  try {
+    const { open, past } = await Promise.race([store.recall(), late(MOST_READ_MS)]);
+    if (past) tellPast(past);
+    return open;
+  } catch {
+    const count = unfinished(place);
+    knowsWhatIsLeft = count === 0;
+    if (count) tellNotGivenBack(count);
+    return [];
+  }
+}
+
+const late = (ms) => new Promise((_, reject) => setTimeout(reject, ms, new Error("late")));
+
+function tellPast(count) {
+  const text = ngettext(
+    "%(count)s file was not sent within a day, and the browser has forgotten it.",
+    "%(count)s files were not sent within a day, and the browser has forgotten them.",
+    count,
+  );
+  toast(interpolate(text, { count }), "error");
+}
+
+function tellNotGivenBack(count) {
+  const text = ngettext(
+    "The browser does not give back %(count)s file that was not sent. Reload the page, or choose it again.",
+    "The browser does not give back %(count)s files that were not sent. Reload the page, or choose them again.",
+    count,
+  );
+  toast(interpolate(text, { count }), "error");
+}
+
+/** What anybody else left in this browser and did not come back for within a day. */
+async function forgetOthers() {
+  if (!navigator.locks || !globalThis.indexedDB?.databases) return;
+  for (const { name } of (await indexedDB.databases()).filter(isPlace)) {
+    const forget = (lock) => lock && new Store(name).recall().catch(() => {});
+    await navigator.locks.request(name, { ifAvailable: true }, forget); // ours and those of other tabs are not available
+  }
 }
 
 function restore(kept) {
@@ -68,7 +114,7 @@ function keepSoon() {
 function keep() {
   clearTimeout(keeping);
   keeping = 0;
-  noteUnfinished(place, uploads.filter(isUnfinished).length);
+  if (knowsWhatIsLeft) noteUnfinished(place, uploads.filter(isUnfinished).length);
   keepOutcomes(uploads.filter((upload) => !isUnfinished(upload)).map((upload) => ({ ...upload, file: null })));
 }
 
@@ -100,7 +146,8 @@ export async function add(files, details) {
   const added = [...fresh].map(([id, file], number) => made(id, file, details, { addedAt, number }));
   // of a file that is chosen again, what became of it before is past: two would be taken for one on the next page
   uploads.splice(0, uploads.length, ...added, ...uploads.filter(({ id }) => !fresh.has(id)));
-  keepFiles(added.filter(isOpen));
+  store.keep(added.filter(isOpen));
+  knowsWhatIsLeft = true; // who was told has chosen again
   tell("all");
   keep();
   sendMore();
@@ -112,12 +159,6 @@ function made(id, file, { looks = false, collection = "", tags = "" }, order) {
   const state = refused ? "refused" : "waiting";
   const details = { collection, tags };
   return { id, file, name: relativePath || name, relativePath, size, looks, details, ...order, state, refused, share: 0 };
-}
-
-async function keepFiles(some) {
-  beingKept += 1;
-  await store.keep(some);
-  beingKept -= 1;
 }
 
 /** What the server would refuse anyway, said before the bytes are sent. */
@@ -142,7 +183,7 @@ function isNamedAsOne({ name, type }) {
 /** The browser forgot a file, and here it is again. */
 function giveBack(upload, file) {
   set(upload, { file, state: "waiting" });
-  keepFiles([upload]);
+  store.keep([upload]);
 }
 
 // --- sending --------------------------------------------------------------------------------------------------------
@@ -210,7 +251,8 @@ function finish(upload, { status, response }) {
   else if (status >= 400 && status < 500 && response?.code && !RETRIED.has(status))
     set(upload, { state: "refused", refused: response });
   else set(upload, { state: "unsent", told: (status !== 403 && response?.detail) || wordsFor(status) });
-  if (!isUnfinished(upload)) letGo(upload);
+  if (isUnfinished(upload)) transfers.remove(upload.id);
+  else letGo(upload);
 }
 
 /** Nothing of it is sent any more, nor kept for another page. */
@@ -335,6 +377,6 @@ export async function skipAll() {
 // --- leaving --------------------------------------------------------------------------------------------------------
 
 window.addEventListener("beforeunload", (event) => {
-  if (beingKept && uploads.some(isOpen)) event.preventDefault();
+  if (uploads.some((upload) => isOpen(upload) && !store?.isKept(upload))) event.preventDefault();
 });
 window.addEventListener("pageshow", ({ persisted }) => persisted && window.location.reload());

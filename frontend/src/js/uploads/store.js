@@ -8,28 +8,37 @@ const MOST_BYTES = 2e9;
 const aboutKey = (id) => ["about", id];
 const fileKey = (id) => ["file", id];
 
+const isPast = ({ addedAt }) => addedAt < Date.now() - KEPT_MS;
+
 export class Store {
-  #store;
+  #place;
+  #store = null;
   #sizeOf = new Map(); // of each file, or 0 as long as it is not kept
   #bytes = 0;
 
   constructor(place) {
-    this.#store = createStore(place, "uploads");
+    this.#place = place;
   }
 
-  /** All that is kept, those added last first. `file` is missing where the browser had no room for it. */
+  /**
+   * All that is kept, those added last first, and how many were kept for too long. `file` is missing where the browser
+   * had no room for it. Rejects where the browser gives nothing back.
+   */
   async recall() {
-    const kept = (await this.#guarded(entries)) ?? [];
+    const kept = await entries(this.#opened());
     const fileOf = new Map(kept.filter(([[kind]]) => kind === "file").map(([[, id], file]) => [id, file]));
     const uploads = kept.filter(([[kind]]) => kind === "about").map(([, about]) => about);
     for (const { id } of uploads) this.#note(id, fileOf.get(id)?.size ?? 0);
-    const [past, open] = [[], []];
-    for (const upload of uploads) (upload.addedAt < Date.now() - KEPT_MS ? past : open).push(upload);
-    this.forget(past);
-    return open
+    const past = uploads.filter(isPast);
+    await this.forget(past);
+    const open = uploads
+      .filter((upload) => !isPast(upload))
       .sort((a, b) => b.addedAt - a.addedAt || a.number - b.number)
       .map((upload) => ({ ...upload, file: fileOf.get(upload.id) }));
+    return { open, past: past.length };
   }
+
+  isKept = ({ id }) => this.#sizeOf.get(id) > 0;
 
   /** Keeps uploads with their files, as many as there is room for. */
   async keep(uploads) {
@@ -38,8 +47,8 @@ export class Store {
     // one by one: while some are being kept, others are sent and forgotten
     for (const { id, file } of uploads) {
       if (!this.#sizeOf.has(id) || this.#bytes + file.size > MOST_BYTES) continue;
-      this.#note(id, file.size);
-      await this.#guarded(set, fileKey(id), file);
+      const isKept = await this.#guarded(set, fileKey(id), file);
+      if (isKept && this.#sizeOf.has(id)) this.#note(id, file.size);
     }
   }
 
@@ -63,12 +72,17 @@ export class Store {
     this.#sizeOf.set(id, size);
   }
 
-  /** A browser may forbid it, or have no room. */
+  #opened() {
+    return (this.#store ??= createStore(this.#place, "uploads"));
+  }
+
+  /** Whether it was done: a browser may forbid it, or have no room. */
   async #guarded(act, ...values) {
     try {
-      return await act(...values, this.#store);
+      await act(...values, this.#opened());
+      return true;
     } catch {
-      return null;
+      return false;
     }
   }
 }

@@ -77,7 +77,7 @@ export class Transfers {
     if (this.#uppy.getFile(id)?.isPaused) this.#uppy.pauseResume(id);
   }
 
-  /** Stop for good, and have the server forget what it has of one that is not complete. */
+  /** Stop. Of one that is being sent, the server forgets what it has; one that failed goes on from there when sent again. */
   remove(id) {
     if (this.#uppy.getFile(id)) this.#uppy.removeFile(id);
   }
