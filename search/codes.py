@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from numpy.typing import NDArray
 
 from search import copying, kinds, stored, wire
@@ -24,18 +24,6 @@ _INSERT = (
     "ON CONFLICT (asset_id, build_id) "
     "DO UPDATE SET (part, {column}, vector) = (EXCLUDED.part, EXCLUDED.{column}, EXCLUDED.vector)"
 )
-#: COPY and large sequential scans pass through a few pages of shared memory and leave the rest of it as it was, so that
-#: the first to search would read each page from a file. Rows found by an index stay; in the order in which they lie.
-#: Long vectors lie beside their rows, and are read when something is asked of them.
-_READ_IN = """
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off;
-    SELECT sum(vector_dims(vector))
-    FROM (SELECT vector FROM search_code WHERE build_id = {build_id} ORDER BY asset_id) codes
-"""
-_FITS = """
-    SELECT pg_table_size('search_code') < setting::bigint * current_setting('block_size')::bigint / 2
-    FROM pg_settings WHERE name = 'shared_buffers'
-"""
 _STALE = """
     DELETE FROM search_code AS mine WHERE build_id = %s AND NOT EXISTS (
         SELECT FROM search_embedding WHERE asset_id = mine.asset_id AND encoder_id = %s AND vector IS NOT NULL)
@@ -89,14 +77,6 @@ def complete(build: IndexBuild, kind: Coarse) -> None:
         wanted = [place for place, asset_id in enumerate(ids.tolist()) if asset_id in missing]
         if wanted:
             _insert(kind, build.plan, projection(build.pk), ids[wanted], vectors[wanted])
-
-
-def read_in(build: IndexBuild) -> None:
-    """Codes and their vectors into the server's memory, where that takes no more than half of it."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_FITS)
-        if cursor.fetchone()[0]:
-            cursor.execute(_READ_IN.format(build_id=build.pk))
 
 
 def add(row: Encoder, embedded: dict[int, NDArray[np.float32]]) -> None:

@@ -199,7 +199,6 @@ def _create(made: IndexBuild) -> None:
         _execute(["SET max_parallel_maintenance_workers = 0", *kind.create_indexes(made.plan)])
     if isinstance(kind, Coarse):
         codes.complete(made, kind)  # CREATE INDEX CONCURRENTLY has waited for all older transactions
-        codes.read_in(made)
     _analyze("search_embedding, search_code, gallery_asset")
 
 

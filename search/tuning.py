@@ -1,6 +1,5 @@
 """How well and how fast an index finds: measured against exact search, by the statements that searches use."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +36,6 @@ _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
 #: What finds enough under filters is chosen, and checked, with so many; how long each way of filtering takes, so many
 #: tell.
 _FOR_FILTERS, _FOR_TIMES = 100, 40
-_TIMED_SHARE = 0.95
 #: Of a set of more than it holds in memory, Postgres would go through the whole list for each candidate.
 _SETS_MOST = 100_000
 _PASSING = """
@@ -57,8 +55,6 @@ class Trial:
     recall: float
     recall_recent: float | None
     p50_ms: float
-    #: Of all but the slowest twentieth, which say more of what else runs.
-    mean_ms: float
 
     @property
     def worst(self) -> float:
@@ -103,7 +99,6 @@ def tried(
         recall=float(drawn.mean()),
         recall_recent=float(recent.mean()) if len(recent) >= RECENT_LEAST else None,
         p50_ms=float(np.median(took)),
-        mean_ms=float(np.sort(took)[: math.ceil(_TIMED_SHARE * len(took))].mean()),
     )
 
 
@@ -124,10 +119,9 @@ def tune(build: IndexBuild) -> Tuned:
     served: Trial | None = None
     for depth in depths(build.rows):
         of_depth = list(_trials(build, halves, depth, after=steps[-1] if steps else None))
-        timed = _timed_anew(build, [check for _, check in of_depth if check and check.reaches], halves[1], depth)
-        best = min(timed, key=lambda check: check.mean_ms, default=None)
+        passed = (check for _, check in of_depth if check and check.reaches)
+        best = min(passed, key=lambda check: check.p50_ms, default=None)
         found = {one.effort: one for both in of_depth for one in both if one}  # a check instead of what it checks
-        found |= {one.effort: one for one in timed}
         trials, served = trials or list(found.values()), served or best
         if best is None or best.p50_ms >= exact_ms:
             break
@@ -193,12 +187,6 @@ def _fewest(choices: Sequence[int | None], search: Callable[[int | None], Trial]
         trial = search(choices[middle])
         low, high, best = (low, middle, trial) if trial.reaches else (middle + 1, high, best)
     return best
-
-
-def _timed_anew(build: IndexBuild, checks: Sequence[Trial], checking: Questions, depth: int) -> list[Trial]:
-    """Those that are tried first are slowed down by what they read first: one after the other, now that it was read."""
-    again = [tried(build, check.effort, _fit(checking, depth), depth) for check in checks]
-    return [replace(check, p50_ms=one.p50_ms, mean_ms=one.mean_ms) for check, one in zip(checks, again, strict=True)]
 
 
 def _candidates(depth: int, after: Step | None) -> list[int | None]:

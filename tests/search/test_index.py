@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -241,23 +240,6 @@ def test_room_of_codes_that_are_dropped_is_used_by_the_next(row, filled, monkeyp
     for kind in ("bits", "pca"):
         index.build(row, kind=kind)
     assert room() < 2.5 * one  # the old and the new, as they stood side by side
-
-
-def test_codes_are_read_into_memory_where_they_fit(row, filled, monkeypatch):
-    build = IndexBuild.objects.create(encoder=row, kind="pca", rows=2000, parameters={"groups": 1, "size": 8})
-    codes.make(build, kinds.get("pca"))
-
-    def fetched():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_force_next_flush()")
-            cursor.execute("SELECT idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'code_unique'")
-            return cursor.fetchone()[0]
-
-    for fits, expected in ((True, 2000), (False, 0)):
-        monkeypatch.setattr(codes, "_FITS", f"SELECT {fits}")
-        before = fetched()
-        codes.read_in(build)
-        assert fetched() - before == expected
 
 
 def test_codes_of_an_asset_go_with_it(row, filled):
@@ -620,26 +602,6 @@ def test_every_setting_tried_and_the_one_chosen_are_kept_as_measurements(row, fi
     assert check.p50_ms > 0
 
 
-def test_effort_is_chosen_by_what_it_takes_once_its_pages_are_read(row, filled, settings, monkeypatch):
-    settings.SEARCH_TARGET_RECALL = 0.0
-    tried, times = tuning.tried, Counter[Effort]()
-
-    def slow_while_chosen_and_checked(build, effort, *arguments):
-        times[effort] += 1
-        took = float(effort.breadth if times[effort] > 2 else 10 - effort.breadth)
-        return replace(tried(build, effort, *arguments), p50_ms=took, mean_ms=took)
-
-    monkeypatch.setattr(tuning, "tried", slow_while_chosen_and_checked)
-    monkeypatch.setattr(tuning, "depths", lambda rows: [10])
-    monkeypatch.setattr(tuning, "_candidates", lambda *_: [20])
-    monkeypatch.setattr(kinds.get("pca"), "breadths", lambda plan: [1, 2, 3], raising=False)
-    monkeypatch.setattr(index, "is_used", lambda *_: True)
-    [step] = index.build(row, kind="pca").tuned.steps
-
-    assert (step.breadth, step.p50_ms) == (1, 1.0)
-    assert set(Measurement.objects.filter(purpose="tuning").values_list("p50_ms", flat=True)) == {1.0, 2.0, 3.0}
-
-
 def test_measurement_is_due_after_a_day_or_a_tenth_more_rows(row, filled, user):
     index.build(row)
     assert not index.is_measurement_due(row)
@@ -692,8 +654,7 @@ def test_filters_get_as_few_candidates_as_find_what_recall_may_sink_to(settings,
     settings.SEARCH_TARGET_RECALL = 0.98
 
     def search(count):
-        recall = 0.96 if count >= needed else 0.95
-        return Trial(Effort(1, count), recall, recall_recent=0.97, p50_ms=1.0, mean_ms=1.0)
+        return Trial(Effort(1, count), recall=0.96 if count >= needed else 0.95, recall_recent=0.97, p50_ms=1.0)
 
     assert tuning._enough_under_filter(search) == chosen
 
