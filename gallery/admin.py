@@ -202,15 +202,17 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
     def move_to_trash(self, request: HttpRequest, assets: AssetQuerySet) -> None:
         act = _act(request)
         trash.move_to_trash(assets, act)
-        said = gettext("In the trash now: %(count)s selected assets.")
-        say_undoable(request, said % {"count": f"{len(act.changed):,}"}, act)
+        count = len(act.changed)
+        said = ngettext("%(count)s asset is in the trash.", "%(count)s assets are in the trash.", count)
+        say_undoable(request, said % {"count": f"{count:,}"}, act)
 
     @admin.action(description=_("Take selected assets out of the trash"), permissions=["delete"])
     def restore(self, request: HttpRequest, assets: AssetQuerySet) -> None:
         act = _act(request)
         trash.restore(assets, act)
-        said = gettext("Out of the trash: %(count)s selected assets.")
-        say_undoable(request, said % {"count": f"{len(act.changed):,}"}, act)
+        count = len(act.changed)
+        said = ngettext("%(count)s asset is back.", "%(count)s assets are back.", count)
+        say_undoable(request, said % {"count": f"{count:,}"}, act)
 
     @admin.action(description=_("Delete selected assets for good"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, assets: QuerySet[Asset]) -> HttpResponse | None:
@@ -240,7 +242,9 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         collection = form.cleaned_data["collection"]
         selected, act = assets.count(), _act(request)
         changing.move(assets, collection, act)
-        said = gettext("In “%(collection)s” now: %(count)s selected assets.")
+        said = ngettext(
+            "%(count)s asset is in “%(collection)s” now.", "%(count)s assets are in “%(collection)s” now.", selected
+        )
         say_undoable(request, said % {"collection": collection, "count": f"{selected:,}"}, act)
         return None
 
@@ -257,9 +261,9 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
             return self._ask(request, form, gettext("Hand over to another user"), told, gettext("Hand over"))
         act = _act(request)
         changing.hand_over(assets, form.cleaned_data["owner"], act)
-        said = gettext("Handed over to %(owner)s: %(count)s assets.")
-        done = {"owner": form.cleaned_data["owner"], "count": f"{len(act.changed):,}"}
-        say_undoable(request, said % done, act)
+        count = len(act.changed)
+        said = ngettext("%(count)s asset belongs to %(owner)s now.", "%(count)s assets belong to %(owner)s now.", count)
+        say_undoable(request, said % {"owner": form.cleaned_data["owner"], "count": f"{count:,}"}, act)
         return None
 
     def _ask(self, request: HttpRequest, form: forms.Form, title: str, told: str, submit: str) -> HttpResponse:

@@ -224,7 +224,7 @@ def test_adding_to_a_collection_asks_which_and_then_moves_the_selected(staff_cli
     assert not Asset.objects.filter(collection=shoes).exists()
     fields = {"confirmed": "yes", "collection": shoes.pk, "select_across": "0"}
     done = run_action(staff_client, "add_to_collection", [first, second], **fields)
-    assert "2 selected assets" in done.content.decode()
+    assert "2 assets are in" in done.content.decode()
     assert set(Asset.objects.filter(collection=shoes)) == {first, second}
     assert Asset.objects.get(pk=other.pk).collection is None
 
@@ -256,7 +256,7 @@ def test_handing_over_asks_to_whom_and_is_told_in_the_history(staff_client, staf
     assert not Asset.objects.filter(owner=user).exists()
     fields = {"confirmed": "yes", "owner": user.pk, "select_across": "0"}
     done = run_action(staff_client, "hand_over", [first, second], **fields)
-    assert f"Handed over to {user}: 2 assets." in done.content.decode()
+    assert f"2 assets belong to {user} now." in done.content.decode()
     assert set(Asset.objects.filter(owner=user)) == {first, second}
     assert Asset.objects.get(pk=other.pk).owner == staff
     history = staff_client.get(reverse("gallery:history", args=[first.pk])).content.decode()
