@@ -31,6 +31,8 @@ _DEPTHS = (MEASURED_K, 20, 50, 100, 250, 500, 1250)
 _FOR_DEEP = 40
 #: A broader scan of fewer candidates may be faster: so many that are not are enough to stop at.
 _FURTHER = 2
+#: Times are told apart that differ by more than that.
+_AS_FAST = 1.1
 #: Assets ranked, and how often, to learn what ranking one takes; and how often all of them are.
 _EXACT_SIZES, _EXACT_REPEATS, _EXACT_ALL_REPEATS = (250, 2000), 15, 3
 #: What finds enough under filters is chosen, and checked, with so many; how long each way of filtering takes, so many
@@ -119,8 +121,7 @@ def tune(build: IndexBuild) -> Tuned:
     served: Trial | None = None
     for depth in depths(build.rows):
         of_depth = list(_trials(build, halves, depth, after=steps[-1] if steps else None))
-        passed = (check for _, check in of_depth if check and check.reaches)
-        best = min(passed, key=lambda check: check.p50_ms, default=None)
+        best = _best([check for _, check in of_depth if check and check.reaches])
         found = {one.effort: one for both in of_depth for one in both if one}  # a check instead of what it checks
         trials, served = trials or list(found.values()), served or best
         if best is None or best.p50_ms >= exact_ms:
@@ -141,6 +142,12 @@ def remeasure(build: IndexBuild, tuning: Tuning) -> tuple[Tuning, Trial]:
         for step, trial in zip(tuning.steps, of_each, strict=True)
     ]
     return Tuning(rows, _under_filters(build, steps, asked.halves()), *_exact_costs(build.encoder, asked)), of_each[0]
+
+
+def _best(reaching: Sequence[Trial]) -> Trial | None:
+    """Of some by growing breadth, the first that is as fast as any: the broader take longer for what lies far apart."""
+    fastest_ms = min((trial.p50_ms for trial in reaching), default=0.0)
+    return next((trial for trial in reaching if trial.p50_ms <= _AS_FAST * fastest_ms), None)
 
 
 def _fit(asked: Questions, depth: int) -> Questions:

@@ -602,6 +602,13 @@ def test_every_setting_tried_and_the_one_chosen_are_kept_as_measurements(row, fi
     assert check.p50_ms > 0
 
 
+@pytest.mark.parametrize(("times", "chosen"), [([4.2, 1.5, 1.4], 2), ([4.2, 1.6, 1.4], 3), ([1.0, 1.0], 1), ([], None)])
+def test_broader_search_is_chosen_where_it_is_faster_beyond_chance(times, chosen):
+    trials = [Trial(Effort(breadth, 20), 0.99, None, p50_ms) for breadth, p50_ms in enumerate(times, start=1)]
+    best = tuning._best(trials)
+    assert (best and best.effort.breadth) == chosen
+
+
 def test_measurement_is_due_after_a_day_or_a_tenth_more_rows(row, filled, user):
     index.build(row)
     assert not index.is_measurement_due(row)
