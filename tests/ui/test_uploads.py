@@ -142,7 +142,7 @@ def test_what_the_browser_does_not_give_back_is_told_and_not_forgotten(upload_pa
     kept(page)
     page.evaluate("sessionStorage.setItem('broken', 'yes')")
     page.goto(f"{product.url}/tags/")
-    expect(page.get_by_text("The browser does not give back 1 file that was not sent.")).to_be_visible(timeout=READY)
+    expect(page.get_by_text("1 file that was not sent is not given back by the browser.")).to_be_visible(timeout=READY)
     page.unroute("**/upload/files/**")
     page.evaluate("sessionStorage.removeItem('broken')")
     page.reload()

@@ -77,8 +77,8 @@ function tellPast(count) {
 
 function tellNotGivenBack(count) {
   const text = ngettext(
-    "The browser does not give back %(count)s file that was not sent. Reload the page, or choose it again.",
-    "The browser does not give back %(count)s files that were not sent. Reload the page, or choose them again.",
+    "%(count)s file that was not sent is not given back by the browser. Reload the page, or choose it again.",
+    "%(count)s files that were not sent are not given back by the browser. Reload the page, or choose them again.",
     count,
   );
   toast(interpolate(text, { count }), "error");
