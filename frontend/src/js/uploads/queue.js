@@ -1,8 +1,17 @@
 // What is uploaded: each file by itself, two at a time, until it is known what became of it.
 import { gettext, interpolate, ngettext } from "../i18n.js";
 import { toast } from "../toasts.js";
-import { isPlace, noteUnfinished, panel, takePlace, unfinished } from "./kept.js";
-import { keepChoice, keepOutcomes, recallChoice, recallOutcomes } from "./kept.js";
+import {
+  isPlace,
+  keepChoice,
+  keepOutcomes,
+  noteUnfinished,
+  panel,
+  recallChoice,
+  recallOutcomes,
+  takePlace,
+  unfinished,
+} from "./kept.js";
 import { bringBack, discard, look, samePictures } from "./look.js";
 import { Store } from "./store.js";
 import { AT_ONCE, Transfers, isLost } from "./transfers.js";
