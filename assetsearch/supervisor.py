@@ -54,7 +54,7 @@ class Service:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=keep_open,
-            preexec_fn=partial(_begin, self.niceness),  # noqa: PLW1509 (the supervisor forks from one thread)
+            preexec_fn=partial(_begin, os.getpid(), self.niceness),  # noqa: PLW1509 (the supervisor forks from one thread)
         )
 
     def watch(self, keep_open: Sequence[int] = ()) -> None:
@@ -106,9 +106,9 @@ def _is_left(group: int) -> bool:
     return False
 
 
-def _begin(niceness: int) -> None:
+def _begin(supervisor: int, niceness: int) -> None:
     """What a service's process does first."""
-    end_with_parent(signal.SIGTERM)
+    end_with_parent(signal.SIGTERM, supervisor)
     os.nice(niceness)
     # Linux shares processors among sessions, where it groups them so, and what is nice yields to its own session alone.
     with suppress(OSError):

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -122,10 +123,12 @@ def _start_child(memory_bytes: int) -> None:
 def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end_with_parent(signal.SIGKILL)
+    end_with_parent(signal.SIGKILL, os.getppid())
 
 
-def end_with_parent(sign: signal.Signals) -> None:
+def end_with_parent(sign: signal.Signals, parent: int) -> None:
     """Ask Linux to send this process a signal when its parent ends, however that ends. Elsewhere: nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sign)
+        if os.getppid() != parent:  # it has ended before it could be asked
+            os.kill(os.getpid(), sign)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -90,7 +90,7 @@ def load(programs: Sequence[str], source: Path, *, dropping: Sequence[str], memo
     writing += [f"--command={'; '.join(first)}", "--file=-"]
     with (
         tempfile.TemporaryFile() as errors,
-        subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=errors, preexec_fn=_ends_with_us) as read,  # noqa: PLW1509 (one thread)
+        subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=errors, preexec_fn=_ends_with_us()) as read,  # noqa: PLW1509 (one thread)
         _started(writing, errors, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as written,
     ):
         try:
@@ -126,7 +126,8 @@ def _pumped(read: "subprocess.Popen[bytes]", written: "subprocess.Popen[bytes]")
     return is_whole
 
 
-_ends_with_us = partial(end_with_parent, signal.SIGTERM)
+def _ends_with_us() -> Callable[[], None]:
+    return partial(end_with_parent, signal.SIGTERM, os.getpid())
 
 
 def _started(command: Sequence[str], errors: IO[bytes], **streams: Any) -> "subprocess.Popen[bytes]":
@@ -137,7 +138,7 @@ def _started(command: Sequence[str], errors: IO[bytes], **streams: Any) -> "subp
         [*command, f"--dbname={info.dsn}", "--no-password"],
         env={**os.environ, "PGPASSWORD": info.password or ""},
         stderr=errors,
-        preexec_fn=_ends_with_us,  # noqa: PLW1509 (one thread)
+        preexec_fn=_ends_with_us(),  # noqa: PLW1509 (one thread)
         **streams,
     )
 

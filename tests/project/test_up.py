@@ -87,8 +87,11 @@ def test_killed_whole_the_next_start_has_everything(running, filled):
     assert hit_names(running.sign_in()) == before
 
 
-def test_supervisor_killed_alone_leaves_no_process_behind(running, filled):
-    running.process.kill()
+@pytest.mark.parametrize("also", [[], ["web server", "interactive worker", "bulk worker"]], ids=["alone", "with heads"])
+def test_supervisor_killed_leaves_no_process_behind(running, filled, also):
+    heads = [wait_for(lambda kind=kind: alive(running, kind), what=f"the {kind}")[0] for kind in also]
+    for process in (running.process, *heads):
+        process.kill()
     running.process.wait()
     leftovers = set(running.processes())
     running.start()
