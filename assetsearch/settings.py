@@ -298,7 +298,6 @@ Q_CLUSTER = {
     "catch_up": False,  # a sweep missed is made good by the next
     "save_limit": 250,
     "recycle": 10_000,  # tasks; a new process loads the encoder anew
-    "poll": 0.2,  # seconds
     "ALT_CLUSTERS": {
         "bulk": {
             "workers": 1,
@@ -306,7 +305,11 @@ Q_CLUSTER = {
             "retry": 3700,
         }
     },
-    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    **(
+        {"redis": REDIS_URL}
+        if REDIS_URL
+        else {"orm": "default", "broker_class": "assetsearch.broker.Broker", "poll": 0}  # the broker waits by itself
+    ),
 }
 
 # --- people -----------------------------------------------------------------------------------------------------

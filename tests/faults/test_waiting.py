@@ -4,7 +4,6 @@ import time
 from statistics import median
 
 import pytest
-from django.conf import settings
 
 from tests.conftest import drawn, encoded
 from tests.product import Client, Product, wait_for
@@ -39,9 +38,6 @@ tasks.queue_pending()
 
 def seconds_until_searchable(client: Client, seed: int) -> float:
     data = encoded(drawn(seed, SIZE))
-    # The worker looks for tasks five times a second. Each upload follows the one before by about as long: without
-    # this, all would come just before it looks, or all just after.
-    time.sleep(seed % MEASURED / MEASURED * settings.Q_CLUSTER["poll"])
     started = time.monotonic()
     asset = client.upload(f"{seed}.jpg", data)
     wait_for(lambda: client.get(f"/assets/{asset['id']}/")["status"] == "ready", what="embedding")
