@@ -4,7 +4,17 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from search import tuning
 from search.models import Encoder
+
+
+@pytest.fixture
+def tuned_soon(monkeypatch):
+    """Most of what a build takes is asking questions to tune it: here it is tuned for fewer depths, by fewer."""
+    monkeypatch.setattr(tuning, "_DEPTHS", (10, 50, 250))
+    monkeypatch.setattr(tuning, "_FOR_DEEP", 20)
+    monkeypatch.setattr(tuning, "_FOR_FILTERS", 20)
+    monkeypatch.setattr(tuning, "_FOR_TIMES", 10)
 
 
 @pytest.fixture

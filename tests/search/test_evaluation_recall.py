@@ -21,6 +21,9 @@ DIMENSIONS = 32
 CLUSTERED, BETWEEN = {"clusters": 40, "spread": 0.5}, {"clusters": 60, "spread": 1.0, "elsewhere": 8}
 
 
+pytestmark = pytest.mark.usefixtures("tuned_soon")
+
+
 @pytest.fixture
 def row(db):
     made = Encoder.objects.create(name="made", revision="1", dimensions=DIMENSIONS, preprocessing=1)

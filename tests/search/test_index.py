@@ -31,7 +31,7 @@ DIMENSIONS = 32
 CHEAP, DEAR = {"base_ms": 0.0, "row_ms": 1e-5}, {"base_ms": 1e6, "row_ms": 1.0}
 KINDS = [name for name in kinds.NAMES if name != kinds.EXACT]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tuned_soon")]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def _without_grace(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _fewer_questions(monkeypatch):
-    """Most of what a build takes is asking them, and there are a hundred builds here."""
+    """There are a hundred builds here."""
     monkeypatch.setattr(questions, "_SAMPLED", 120)
 
 
@@ -714,7 +714,8 @@ def by_another_tag_missing():
 
 
 @pytest.mark.parametrize("among", [by_tag, by_another_tag_missing])
-def test_what_passes_by_id_is_made_a_set_where_that_was_measured_to_take_less(row, filled, among):
+def test_what_passes_by_id_is_made_a_set_where_that_was_measured_to_take_less(row, filled, among, monkeypatch):
+    monkeypatch.setattr(tuning, "_DEPTHS", (10, 20, 100))
     blue, red = sorted(Tag.objects.named(["red", "blue"]), key=str)
     tagged = Asset.tags.through
     tagged.objects.bulk_create(tagged(asset=asset, tag=red if asset.pk % 3 else blue) for asset in filled[0])

@@ -18,7 +18,7 @@ RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 
 
 @pytest.fixture
-def row(db, monkeypatch):
+def row(db, monkeypatch, tuned_soon):
     """An encoder that serves. Its indexes go with the test, of which the database forgets its rows alone."""
     monkeypatch.setattr(index, "_GRACE_S", 0)
     made = Encoder.objects.create(name="made", revision="1", dimensions=32, preprocessing=1)
