@@ -69,16 +69,22 @@ def browser_context_args() -> dict[str, Any]:
 
 @pytest.fixture
 def signed_in(page: Page, product: Product) -> Iterator[Page]:
-    """The page after signing in. Any error of a script, or anything the content policy stops, fails the test."""
+    """A page of who is signed in. Any error of a script, or anything the content policy stops, fails the test."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     page.context.add_cookies([{"name": "sessionid", "value": product.session_of_its_own(), "url": product.url}])
-    page.goto(product.url)
-    expect(page.get_by_role("heading", name="Search with a picture")).to_be_visible()
-    page.wait_for_load_state()  # scripts included
     yield page
     assert errors == []
+
+
+@pytest.fixture
+def home(signed_in: Page, product: Product) -> Page:
+    """The first page, after signing in."""
+    signed_in.goto(product.url)
+    expect(signed_in.get_by_role("heading", name="Search with a picture")).to_be_visible()
+    signed_in.wait_for_load_state()  # scripts included
+    return signed_in
 
 
 #: `keys` of what a tab's uploads keep in the browser, of which each is a kind and an upload; null before it keeps any.

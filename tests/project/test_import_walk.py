@@ -51,8 +51,8 @@ def to_import(page: Page) -> None:
     expect(page.get_by_role("heading", name="Import", level=1)).to_be_visible()
 
 
-def test_zip_is_imported_while_the_page_looks_on(signed_in: Page):
-    page = signed_in
+def test_zip_is_imported_while_the_page_looks_on(home: Page):
+    page = home
     to_import(page)
     pictures = [(f"{seed}.jpg", encoded(drawn(seed, SIZE))) for seed in (1, 2, 3)]
     data = packed(*pictures, ("../evil.jpg", b"x"))
@@ -72,8 +72,8 @@ def test_zip_is_imported_while_the_page_looks_on(signed_in: Page):
     ("content_type", "body"),
     [("text/plain", "At most 2 MB."), ("application/json", '{"code": "too_large", "detail": "At most 2 MB."}')],
 )
-def test_what_is_too_large_is_told_and_the_form_stays(signed_in: Page, content_type: str, body: str):
-    page = signed_in
+def test_what_is_too_large_is_told_and_the_form_stays(home: Page, content_type: str, body: str):
+    page = home
     to_import(page)
     page.route("**/import/", lambda route: route.fulfill(status=413, content_type=content_type, body=body))
     page.get_by_label("addresses").fill("http://example.com/a.jpg")
@@ -82,8 +82,8 @@ def test_what_is_too_large_is_told_and_the_form_stays(signed_in: Page, content_t
     expect(page.get_by_label("addresses")).to_have_value("http://example.com/a.jpg")
 
 
-def test_lines_that_are_no_url_are_named_and_the_form_stays(signed_in: Page):
-    page = signed_in
+def test_lines_that_are_no_url_are_named_and_the_form_stays(home: Page):
+    page = home
     to_import(page)
     page.get_by_label("Tags").fill("web")
     page.get_by_label("addresses").fill("words")
@@ -93,8 +93,8 @@ def test_lines_that_are_no_url_are_named_and_the_form_stays(signed_in: Page):
     expect(page.get_by_label("Tags")).to_have_value("web")
 
 
-def test_picture_at_an_address_is_searched_with_as_an_uploaded_one(signed_in: Page, product: Product, web: str):
-    page = signed_in
+def test_picture_at_an_address_is_searched_with_as_an_uploaded_one(home: Page, product: Product, web: str):
+    page = home
     client = product.sign_in()
     for seed in (1, 2, 3):
         client.upload(f"{seed}.jpg", encoded(drawn(seed, SIZE)))

@@ -41,8 +41,8 @@ def to_upload(page: Page) -> None:
     expect(page.locator("[data-no-script]")).to_have_count(0)
 
 
-def test_upload_by_drop_search_open_and_download(signed_in: Page, tmp_path: Path):
-    page = signed_in
+def test_upload_by_drop_search_open_and_download(home: Page, tmp_path: Path):
+    page = home
     files = {f"picture {seed}.jpg": encoded(drawn(seed, SIZE)) for seed in (1, 2, 3)}
     to_upload(page)
     drop(page, files)
@@ -70,8 +70,8 @@ def test_upload_by_drop_search_open_and_download(signed_in: Page, tmp_path: Path
     assert (tmp_path / "downloaded").read_bytes() == files["picture 2.jpg"]
 
 
-def test_each_file_of_an_upload_is_told_its_fate(signed_in: Page):
-    page = signed_in
+def test_each_file_of_an_upload_is_told_its_fate(home: Page):
+    page = home
     to_upload(page)
     drop(page, {"fate.jpg": encoded(drawn(40, SIZE))})
     expect(page.locator(".file-state .badge")).to_have_count(1)
@@ -82,8 +82,8 @@ def test_each_file_of_an_upload_is_told_its_fate(signed_in: Page):
     expect(rows.filter(has_text="empty")).to_have_count(1)
 
 
-def test_pasted_picture_is_searched_with(signed_in: Page):
-    page = signed_in
+def test_pasted_picture_is_searched_with(home: Page):
+    page = home
     page.evaluate(
         """(content) => {
             const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -96,8 +96,8 @@ def test_pasted_picture_is_searched_with(signed_in: Page):
     expect(page.locator(".hit").first).to_be_visible()
 
 
-def test_gallery_filters_and_opens_an_asset(signed_in: Page):
-    page = signed_in
+def test_gallery_filters_and_opens_an_asset(home: Page):
+    page = home
     to_upload(page)
     drop(page, {"unmistakable name.jpg": encoded(drawn(60, SIZE))})
     expect(page.locator(".file-state .badge-ready")).to_have_count(1, timeout=READY)
@@ -111,8 +111,8 @@ def test_gallery_filters_and_opens_an_asset(signed_in: Page):
     expect(page.get_by_role("heading", name="unmistakable name", level=1)).to_be_visible()
 
 
-def test_built_in_encoder_is_named_to_the_person(signed_in: Page):
-    expect(signed_in.get_by_text("built-in encoder").first).to_be_visible()
+def test_built_in_encoder_is_named_to_the_person(home: Page):
+    expect(home.get_by_text("built-in encoder").first).to_be_visible()
 
 
 def test_admin_lists_assets_with_thumbnails(signed_in: Page, product):

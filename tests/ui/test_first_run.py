@@ -25,8 +25,8 @@ def product(tmp_path_factory, prepared):
         yield made
 
 
-def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(signed_in: Page, product):
-    page = signed_in
+def test_empty_gallery_leads_by_the_sample_to_a_search_that_makes_sense(home: Page, product):
+    page = home
     expect(page.get_by_role("link", name="Upload pictures")).to_be_visible()
     expect(page.get_by_role("link", name="Import pictures")).to_be_visible()
     page.get_by_role("button", name="Try the sample gallery").click()

@@ -8,8 +8,8 @@ from tests.product import Product
 pytestmark = [pytest.mark.product, pytest.mark.browser]
 
 
-def test_question_mark_lists_the_keys_and_escape_closes_them(signed_in: Page):
-    page = signed_in
+def test_question_mark_lists_the_keys_and_escape_closes_them(home: Page):
+    page = home
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keys")
     expect(dialog).to_be_visible()
@@ -19,9 +19,9 @@ def test_question_mark_lists_the_keys_and_escape_closes_them(signed_in: Page):
     expect(dialog).to_be_hidden()
 
 
-def test_question_mark_in_a_field_is_only_typed(signed_in: Page, stored):
+def test_question_mark_in_a_field_is_only_typed(home: Page, stored):
     stored(77_310, title="something to filter")
-    page = signed_in
+    page = home
     page.goto(page.url.rstrip("/") + "/gallery/")
     page.keyboard.press("/")
     field = page.locator('[data-hotkey="/"]')

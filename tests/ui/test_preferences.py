@@ -15,8 +15,8 @@ def open_menu(page: Page) -> None:
     page.locator(".header .menu summary").click()
 
 
-def test_theme_is_chosen_and_kept(signed_in: Page):
-    page = signed_in
+def test_theme_is_chosen_and_kept(home: Page):
+    page = home
     light = page.evaluate(BACKGROUND)
     open_menu(page)
     page.get_by_label("Theme").select_option("dark")
@@ -26,15 +26,15 @@ def test_theme_is_chosen_and_kept(signed_in: Page):
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_theme_follows_the_system_unless_chosen(signed_in: Page):
-    page = signed_in
+def test_theme_follows_the_system_unless_chosen(home: Page):
+    page = home
     light = page.evaluate(BACKGROUND)
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(BACKGROUND) != light
 
 
-def test_language_is_chosen_and_kept(signed_in: Page):
-    page = signed_in
+def test_language_is_chosen_and_kept(home: Page):
+    page = home
     open_menu(page)
     page.get_by_label("Language · 语言").select_option("zh-hans")
     expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
@@ -50,8 +50,8 @@ def test_language_is_what_the_browser_asks_for(browser, product):
     context.close()
 
 
-def test_scripts_speak_the_language_of_the_page(signed_in: Page, product: Product):
-    page = signed_in
+def test_scripts_speak_the_language_of_the_page(home: Page, product: Product):
+    page = home
     open_menu(page)
     page.get_by_label("Language · 语言").select_option("zh-hans")
     expect(page.locator("html")).to_have_attribute("lang", "zh-hans")

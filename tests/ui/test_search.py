@@ -52,9 +52,9 @@ def test_query_that_did_not_come_through_is_tried_again(searched: Page):
     expect(told).to_have_count(0)
 
 
-def test_picture_is_searched_with_again_after_it_did_not_come_through(signed_in: Page, stored):
+def test_picture_is_searched_with_again_after_it_did_not_come_through(home: Page, stored):
     stored(8205, title="Sought again")
-    page, picture = signed_in, {"name": "again.jpg", "mimeType": "image/jpeg", "buffer": _bytes(8205)}
+    page, picture = home, {"name": "again.jpg", "mimeType": "image/jpeg", "buffer": _bytes(8205)}
     page.route("**/*", lambda route: route.abort())
     page.locator("#image").set_input_files(picture)
     expect(page.locator(".toast", has_text="The server cannot be reached.")).to_be_visible()

@@ -110,8 +110,8 @@ def test_embedding_is_paused_and_goes_on(signed_in: Page, product, client):
     expect(row.get_by_text("nothing is pending")).to_be_visible(timeout=60_000)
 
 
-def test_badge_tells_of_work_and_leads_to_it(signed_in: Page, product):
-    page = signed_in
+def test_badge_tells_of_work_and_leads_to_it(home: Page, product):
+    page = home
     badge = page.locator("#work-badge")
     expect(badge).to_have_attribute("hx-trigger", "every 10s", timeout=60_000)  # once all is embedded
     page.goto(f"{product.url}/work/")
