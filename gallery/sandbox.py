@@ -123,12 +123,17 @@ def _start_child(memory_bytes: int) -> None:
 def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end_with_parent(signal.SIGKILL, os.getppid())
+    end_with_parent(signal.SIGKILL, os.getppid())  # had that ended before, the pipe of tasks would have as well
 
 
 def end_with_parent(sign: signal.Signals, parent: int) -> None:
-    """Ask Linux to send this process a signal when its parent ends, however that ends. Elsewhere: nothing."""
+    """Ask Linux to send this process a signal when its parent ends, however that ends. Elsewhere: nothing.
+
+    A handler that the parent has for the signal, which a fork inherits, is not kept: it would swallow it.
+    """
     if sys.platform == "linux":
+        if sign != signal.SIGKILL:
+            signal.signal(sign, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sign)
         if os.getppid() != parent:  # it has ended before it could be asked
             os.kill(os.getpid(), sign)

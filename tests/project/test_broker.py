@@ -2,7 +2,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
-from django_q.brokers import get_broker
+from django_q.brokers import get_broker, orm
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
@@ -12,21 +12,34 @@ from tests.product import wait_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 _WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() "
+    "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() "
     "AND state = 'idle' AND query LIKE 'SELECT%django_q_ormq%'"
 )
 
 
-def somebody_waits():
+def answer_to(sql):
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING)
-        return cursor.fetchone()[0] == 1
+        cursor.execute(sql)
+        return cursor.fetchall()
 
 
 @pytest.fixture
-def waiting(monkeypatch):
-    """A worker's next tasks, which it waits for by now; it looks by itself in an hour."""
-    monkeypatch.setattr(broker, "_LOOK_SECONDS", 3600)
+def looks(monkeypatch):
+    """What a worker found, each time it looked for tasks."""
+    found, look = [], orm.ORM.dequeue
+
+    def dequeue(self):
+        found.append(look(self))
+        return found[-1]
+
+    monkeypatch.setattr(orm.ORM, "dequeue", dequeue)
+    return found
+
+
+@pytest.fixture
+def waiting(monkeypatch, looks):
+    """A worker's next tasks, which it waits for by now. It looks by itself long after it is to have been told."""
+    monkeypatch.setattr(broker, "_LOOK_SECONDS", 30)
 
     def tasks():
         queue = get_broker("interactive")
@@ -38,23 +51,36 @@ def waiting(monkeypatch):
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(tasks)
+        future = pool.submit(tasks)
+        wait_for(lambda: answer_to(f"SELECT count(*) {_WAITING}") == [(1,)], what="the worker")
+        yield future
 
 
 def test_worker_that_waits_is_told_of_a_task(waiting: Future):
-    wait_for(somebody_waits, what="the worker")
     async_task("operator.add", 1, 2, cluster="interactive")
     assert len(waiting.result(timeout=10)) == 1
 
 
-def test_worker_is_told_when_the_task_is_committed_and_of_its_own_queue_alone(waiting: Future):
-    wait_for(somebody_waits, what="the worker")
+def test_worker_is_told_of_its_own_queue_alone_and_of_what_is_committed(waiting: Future, looks):
     async_task("operator.add", 1, 2, cluster="bulk")
     with transaction.atomic():
         async_task("operator.add", 1, 2, cluster="interactive")
-        assert not waiting.done()
     [(taken, _)] = waiting.result(timeout=10)
     assert OrmQ.objects.get(pk=taken).key == "interactive"
+    assert len(looks) == 2
+
+
+def test_worker_whose_connection_is_lost_goes_on_with_another(waiting: Future):
+    assert answer_to(f"SELECT pg_terminate_backend(pid) {_WAITING}") == [(True,)]
+    async_task("operator.add", 1, 2, cluster="interactive")
+    assert len(waiting.result(timeout=10)) == 1
+
+
+def test_worker_looks_again_at_once_where_another_was_faster(monkeypatch):
+    monkeypatch.setattr(broker, "_LOOK_SECONDS", 30)
+    monkeypatch.setattr(orm.ORM, "dequeue", lambda _: [])
+    monkeypatch.setattr(broker.Broker, "_wait", lambda _: pytest.fail("it waited"))
+    assert get_broker("interactive").dequeue() == []
 
 
 def test_worker_listens_again_after_its_connection_was_replaced(monkeypatch):
@@ -62,7 +88,5 @@ def test_worker_listens_again_after_its_connection_was_replaced(monkeypatch):
     queue = get_broker("interactive")
     for _ in range(2):
         assert not queue.dequeue()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_listening_channels()")
-            assert cursor.fetchall() == [("tasks of interactive",)]
+        assert answer_to("SELECT pg_listening_channels()") == [("tasks of interactive",)]
         connection.close()

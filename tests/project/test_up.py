@@ -1,9 +1,11 @@
 """The product, started as its users start it."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -12,7 +14,7 @@ import pytest
 import requests
 
 from assetsearch import postgres as embedded
-from assetsearch.supervisor import Service
+from assetsearch.supervisor import Service, _begin
 from tests.conftest import drawn, encoded
 from tests.faults.processes import alive
 from tests.hub import save_tiny_dinov2, serve
@@ -195,8 +197,20 @@ def test_service_that_was_killed_has_let_go_of_its_locks(tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_server_for_a_network_says_that_it_is_ready(tmp_path):
-    product = Product(tmp_path / "data", HOST="0.0.0.0", ALLOWED_HOSTS="assets.example.org")
+def test_service_whose_supervisor_ended_just_before_ends_too():
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)  # as the supervisor has one
+    try:
+        begun = subprocess.Popen(["sleep", "60"], preexec_fn=partial(_begin, os.getppid(), 0))  # noqa: PLW1509 (one thread)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        assert begun.wait(20) == -signal.SIGTERM
+    finally:
+        begun.kill()
+
+
+def test_server_for_a_network_says_that_it_is_ready(tmp_path, prepared):
+    product = Product(tmp_path / "data", prepared=prepared, HOST="0.0.0.0", ALLOWED_HOSTS="assets.example.org")
     product.start()
     named = requests.get(f"{product.url}/login/", headers={"Host": "assets.example.org"}, timeout=30)
     product.stop()

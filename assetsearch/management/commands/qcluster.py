@@ -49,9 +49,8 @@ def _ending_with_parent(target: Callable[..., object]) -> Callable[..., object]:
 
 
 class Command(qcluster.Command):  # type: ignore[misc]  # django-q2 has no types
-    requires_system_checks: list[
-        str
-    ] = []  # `prepare` has made them; they load all pages and the admin, a third of a start
+    #: `prepare` has made them: they load all pages and the API, for which workers have no use.
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         # what the cluster's head starts, and what that starts in turn
