@@ -1,7 +1,12 @@
 """What the API has besides assets and searches."""
 
+from threading import Lock
+from typing import Any
+
 from django.http import Http404
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -21,6 +26,16 @@ class TokenView(ObtainAuthToken):
     authentication_classes = []  # who is signed in already may guess others' passwords no faster
     permission_classes = [AllowAny]
     throttle_classes = [TokenThrottle]
+
+
+class SchemaView(SpectacularAPIView):
+    """Written for one at a time: what drf-spectacular loads as it first writes one, two threads cannot load at once."""
+
+    _writing = Lock()
+
+    def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with self._writing:
+            return super().dispatch(*args, **kwargs)
 
 
 @extend_schema(exclude=True)

@@ -1,9 +1,8 @@
 from django.urls import include, path, re_path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from assetsearch.api import NothingHere, TokenView
+from assetsearch.api import NothingHere, SchemaView, TokenView
 from gallery.api import AssetViewSet
 from gallery.import_api import ImportViewSet
 from search.api import CheckView, SameView, SearchView, SimilarView, StatusView
@@ -21,7 +20,7 @@ urlpatterns = [
     path("", include(router.urls)),
     path("search/", SearchView.as_view(), name="search"),
     path("status/", StatusView.as_view(), name="status"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="docs"),
     re_path("", NothingHere.as_view()),
 ]

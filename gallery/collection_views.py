@@ -139,7 +139,7 @@ def delete_collection(request: MemberRequest, collection_id: int) -> HttpRespons
         return redirect("gallery:collections")
     context = {
         "heading": _("Delete collection “%(name)s”?") % {"name": doomed},
-        "text": _("Its assets stay in the gallery; they only leave the collection."),
+        "text": _("Its assets stay in the gallery. Its notes, its cover and their order are lost for good."),
         "back": doomed.get_absolute_url(),
     }
     return respond(request, "gallery/confirm.html", "gallery/_confirm.html", context)

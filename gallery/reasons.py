@@ -59,8 +59,10 @@ def _with_values(reason: str, language: str) -> str:
 
 
 def _value(value: str) -> str:
-    """A reason in a reason is a sentence; a name may be a word of ours, and stays."""
-    return retold(value) if value.endswith(".") else value
+    """A reason in a reason is a sentence, and what we enumerate has commas; a name may be a word of ours, and stays."""
+    if value.endswith("."):
+        return retold(value)
+    return gettext(value) if ", " in value else value
 
 
 def _explained(reason: str, language: str) -> str:

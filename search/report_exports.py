@@ -11,6 +11,7 @@ from gallery.models import Asset
 from gallery.reasons import retold
 from search.report_models import Report
 from search.report_sections import Matched, Section, Told
+from search.verdicts import UNCALIBRATED_SIMILARITY
 
 _COLUMNS = [
     "picture", "picture_url", "verdict", "match", "similarity", "closer_than",
@@ -72,7 +73,8 @@ def as_told(section: Section, link: Link) -> Section:
 def as_json(report: Report, level: float, sections: Sequence[Section], link: Link) -> dict[str, Any]:
     return {
         "created": report.created.isoformat(),
-        "near_from": level,
+        "near_from": level,  # of `closer_than`; where that is null, of `similarity`, the other
+        "near_from_similarity": UNCALIBRATED_SIMILARITY,
         "pictures": [told(section, link) for section in sections],
     }
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from gallery.models import Asset, Viewer
 from search.answers import Hit
 from search.report_models import Entry, Report
-from search.verdicts import Verdict, verdict
+from search.verdicts import UNCALIBRATED_TOLD, Verdict, verdict
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ class Summary:
     took_ms: float
     #: Some were looked for before it was known how close random pairs are, and no level is asked of them.
     is_uncalibrated: bool = False
+
+    @property
+    def caveat(self) -> str:
+        return str(UNCALIBRATED_TOLD) if self.is_uncalibrated else ""
 
     @property
     def total(self) -> int:

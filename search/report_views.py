@@ -241,7 +241,7 @@ def _told_above(shown: Report, form: ShownForm) -> list[str]:
     parts = [f"{intcomma(count)} {label.lower()}" for _, label, count in summary.parts]
     made = date_format(localtime(shown.created), "DATETIME_FORMAT")
     near = gettext("Near: closer than %(level)s of random pairs of this gallery") % {"level": form.level_in_words}
-    return [" · ".join([made, shown.owner.get_username(), count, *parts]), near]
+    return [" · ".join([made, shown.owner.get_username(), count, *parts]), near, *filter(None, [summary.caveat])]
 
 
 _EXPORTS = {"csv": _export_csv, "json": _export_json, "pdf": _export_pdf}

@@ -11,6 +11,10 @@ from django.utils.translation import gettext_lazy as _
 LEVELS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 #: Cosine similarity from which a hit is near in galleries that are too small to be calibrated.
 UNCALIBRATED_SIMILARITY = 0.9
+UNCALIBRATED_TOLD = _(
+    "Of those for which it was not known how close random pairs of the gallery are, as with fewer than 50 pictures, "
+    "near is a similarity of 0.9 or more, whatever the level."
+)
 
 
 class Verdict(models.TextChoices):

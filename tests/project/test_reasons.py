@@ -5,6 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.translation import override
 
 from gallery.errors import Code, Refused
+from gallery.formats import ACCEPTED
 from gallery.import_models import Import
 from gallery.models import Asset
 from gallery.reasons import retold
@@ -30,6 +31,10 @@ UNREADABLE = "The preview cannot be read: [Errno 2] No such file or directory: '
         (  # a reason in a reason
             "dinov2-base cannot serve yet. /models has no model.safetensors. Grant access.",
             "dinov2-base 尚不能用于搜索。/models 中没有 model.safetensors。请授予访问权限。",
+        ),
+        (  # what is enumerated in a reason
+            f"This is no picture we can read: {ACCEPTED}.",
+            "这不是可读取的图片。支持的格式：JPEG、PNG、WebP、GIF、TIFF、BMP、AVIF、HEIC、JPEG 2000 或 DICOM。",  # noqa: RUF001
         ),
         ("Tags cannot be reached.", "无法连接 Tags。"),  # a name that is a word of ours
         ("out of cheese", "out of cheese"),

@@ -1,11 +1,15 @@
 import io
-from threading import BoundedSemaphore
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BoundedSemaphore, BrokenBarrierError
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from drf_spectacular.validation import validate_schema
-from rest_framework.test import APIClient
+from rest_framework.response import Response
+from rest_framework.test import APIClient, APIRequestFactory
 
+from assetsearch.api import SchemaView
 from gallery.ingest import fetch
 from gallery.models import Collection
 from search import pipeline
@@ -210,6 +214,22 @@ def test_status_counts_and_names_the_encoder(api, embedded, asset):
     assert status["assets"] == {"pending": 1, "ready": 6, "failed": 0}
     assert status["encoder"]["name"] == "descriptor"
     assert status["index"] is None
+
+
+def test_schema_is_written_for_one_at_a_time(monkeypatch):
+    """drf-spectacular fails where two threads are the first to write one."""
+    both = Barrier(2)
+
+    def get(view, request):
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+            return Response("both at once")
+        return Response("alone")
+
+    monkeypatch.setattr(SchemaView, "get", get)
+    with ThreadPoolExecutor(2) as pool:
+        answers = pool.map(SchemaView.as_view(), [APIRequestFactory().get("/api/v1/schema/") for _ in range(2)])
+    assert [answer.data for answer in answers] == ["alone", "alone"]
 
 
 def test_schema_is_valid_openapi_without_warnings(api, capsys):

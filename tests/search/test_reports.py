@@ -386,6 +386,14 @@ def test_csv_has_a_line_for_each_picture(user_client, report, gallery):
     assert lines[3]["reason"]
 
 
+def test_small_gallery_is_told_to_be_judged_by_similarity(user_client, report):
+    """In whose reports no level is asked of anything, whichever is chosen."""
+    pages = [user_client.get(f"{report.get_absolute_url()}{page}").content.decode() for page in ("", "sheet/")]
+    assert all("near is a similarity of 0.9 or more, whatever the level" in page for page in pages)
+    report.entries.filter(closer_than=None).update(closer_than=0.5)
+    assert "whatever the level" not in user_client.get(report.get_absolute_url()).content.decode()
+
+
 def test_csv_holds_no_formulas(user_client, report):
     Entry.objects.filter(code="").update(name="=1+1.jpg")
     page = user_client.get(f"{report.get_absolute_url()}report.csv").content.decode("utf-8-sig")
@@ -394,7 +402,7 @@ def test_csv_holds_no_formulas(user_client, report):
 
 def test_json_has_all_hits(user_client, report, gallery):
     told = json.loads(user_client.get(f"{report.get_absolute_url()}report.json").content)
-    assert told["near_from"] == report.level
+    assert (told["near_from"], told["near_from_similarity"]) == (report.level, 0.9)
     found, _, missing, refused = told["pictures"]
     assert found["results"][0]["asset"]["id"] == gallery[0].pk
     assert found["results"][0]["match"] == "identical"
