@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from gallery import import_models  # noqa: F401 (the app's models that stand apart)
 from gallery.formats import SUFFIXES, SUFFIXES_OF
 from gallery.metadata import MOST_KEYWORD, MOST_NAME
+from gallery.signals import assets_leaving
 
 Viewer = AbstractBaseUser | AnonymousUser
 
@@ -205,10 +206,13 @@ class AssetQuerySet(models.QuerySet["Asset"]):
     def delete(self) -> tuple[int, dict[str, int]]:
         """With all that refers to them.
 
-        Locked first: what begins to refer to one while Django looks for all that does (a worker claims it) would make
-        the database refuse.
+        Their vectors are taken out first, or this and whoever stores one would wait for each other. Then they are
+        locked: what begins to refer to one while Django looks for all that does (a worker claims it) would make the
+        database refuse.
         """
         with transaction.atomic():
+            if leaving := list(self.kept().order_by("pk").values_list("pk", flat=True)):
+                assets_leaving.send(Asset, asset_ids=leaving)
             doomed = Asset.objects.select_for_update().filter(pk__in=self.order_by().values("pk"))
             list(doomed.order_by("pk").values_list("pk"))
             return super().delete()
@@ -460,6 +464,8 @@ class Asset(models.Model):
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:  # noqa: FBT001, FBT002
         """As AssetQuerySet has it."""
         with transaction.atomic():
+            if not self.trashed:
+                assets_leaving.send(Asset, asset_ids=[self.pk])
             list(Asset.objects.select_for_update().filter(pk=self.pk).values_list("pk"))
             return super().delete(using, keep_parents)
 

@@ -129,7 +129,9 @@ class Product:
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=self.environment, check=check, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, check=False, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stderr
+        return done
 
     def sign_in(self) -> "Client":
         answer = requests.post(

@@ -1,6 +1,7 @@
 import faulthandler
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from gallery.models import Asset
 from gallery.storage import StorageUnavailable
-from search import encoders, pipeline
+from search import codes, encoders, pipeline
 from search.models import MAX_ATTEMPTS, Embedding, Encoder
 from tests.product import wait_for
 
@@ -365,8 +366,6 @@ def test_new_encoder_that_statistics_do_not_know_yet_is_filled_as_fast(colour_en
 
 @pytest.mark.django_db(transaction=True)
 def test_two_connections_never_claim_the_same(colour_encoder, flat):
-    from concurrent.futures import ThreadPoolExecutor
-
     ids = [flat(10 * i, 99, 0).pk for i in range(12)]
 
     def claim_all(_):
@@ -380,10 +379,13 @@ def test_two_connections_never_claim_the_same(colour_encoder, flat):
     assert sorted(claimed) == sorted(ids)
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
+deletes = pytest.mark.parametrize(
     "delete", [lambda asset: asset.delete(), lambda asset: Asset.objects.filter(pk=asset.pk).delete()]
 )
+
+
+@pytest.mark.django_db(transaction=True)
+@deletes
 def test_asset_claimed_while_it_is_deleted_is_deleted(colour_encoder, flat, monkeypatch, delete):
     asset = flat(*RED)
     claimed = []
@@ -398,14 +400,42 @@ def test_asset_claimed_while_it_is_deleted_is_deleted(colour_encoder, flat, monk
     really_delete = Collector.delete
 
     def delete_with_a_claim_before(collector):
-        claiming.start()  # all that refers to the asset has been looked for
-        wait_for(lambda: claimed or is_anybody_waiting_for_a_lock(), what="the claim, or its waiting")
+        if Asset in collector.data:  # all that refers to the asset has been looked for
+            claiming.start()
+            wait_for(lambda: claimed or is_anybody_waiting_for_a_lock(), what="the claim, or its waiting")
         return really_delete(collector)
 
     monkeypatch.setattr(Collector, "delete", delete_with_a_claim_before)
     delete(asset)
     claiming.join()
     assert claimed == [[]]
+    assert not Asset.objects.exists()
+    assert not Embedding.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@deletes
+def test_asset_deleted_while_its_vector_is_stored_is_deleted(colour_encoder, flat, monkeypatch, delete):
+    asset = flat(*RED)
+    pipeline.claim([asset.pk], colour_encoder)
+    is_storing = threading.Event()
+
+    def wait_for_the_deletion(*_):  # between the embedding and its asset
+        is_storing.set()
+        wait_for(is_anybody_waiting_for_a_lock, what="the deletion to wait")
+
+    def store():
+        try:
+            return pipeline.store(colour_encoder, {asset.pk: np.array([1, 0, 0, 0], np.float32)})
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(codes, "add", wait_for_the_deletion)
+    with ThreadPoolExecutor(1) as pool:
+        storing = pool.submit(store)
+        assert is_storing.wait(10)
+        delete(asset)
+        assert storing.result() == 1
     assert not Asset.objects.exists()
     assert not Embedding.objects.exists()
 
