@@ -22,7 +22,7 @@ KEYS: tuple[tuple[str | Promise, tuple[Key, ...]], ...] = (
         (
             Key(("?",), _("Show these keys")),
             Key(("/",), _("Search in text")),
-            Key(_ARROWS, _("Go from picture to picture")),
+            Key(_ARROWS, _("Go from picture to picture; ← or → goes to the first in sight")),
             Key(("Enter",), _("Open what has the focus")),
             Key(("Escape",), _("Close a dialog or a menu")),
         ),

@@ -60,7 +60,7 @@ def is_due(row: Encoder) -> bool:
     if wanted == kinds.EXACT:
         return serving is not None
     rows = stored.count(row)
-    if rows < settings.INDEX_MIN_ROWS or _has_failed_lately(row, wanted, rows):
+    if rows < settings.INDEX_MIN_ROWS or _paused(row).exists() or _has_failed_lately(row, wanted, rows):
         return False
     return serving is None or serving.kind != wanted or _has_worn_out(serving, rows)
 
@@ -100,6 +100,7 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
     name = kind or kind_wanted(row)
     with _one_at_a_time(), _generous():
         _remove_leftovers()
+        _paused(row).update(state=IndexBuild.State.FAILED)  # this one comes instead
         made = None if name == kinds.EXACT else _build(_planned(row, name, parameters))
         if kind:  # what the setting says need not be remembered: it may change
             row.index_kind = "" if kind == settings.INDEX_KIND else kind
@@ -119,7 +120,7 @@ def trial(row: Encoder, kind: str) -> Iterator[IndexBuild]:
         _remove_leftovers()
         before = IndexBuild.objects.aggregate(last=Coalesce(Max("pk"), 0))["last"]
         try:
-            made = _build(_planned(row, kind))
+            made = _build(_planned(row, kind, is_to_compare=True))
             try:
                 yield made
             finally:
@@ -140,6 +141,7 @@ def _planned(row: Encoder, name: str, parameters: Parameters | None = None, **fi
 def _build(made: IndexBuild) -> IndexBuild:
     try:
         _create(made)
+        _check_wanted(made)
         tuned = tuning.tune(made)
         tuning.record_trials(made, tuned.trials)
         steps = tuple(takewhile(partial(is_used, made, _typical(made)), tuned.tuning.steps))
@@ -147,10 +149,8 @@ def _build(made: IndexBuild) -> IndexBuild:
         _check_wanted(made)
     except Exception as error:
         _drop(made)
-        reason = IndexBuild.CANCELLED if _is_cancelled(made) else str(error)
-        IndexBuild.objects.filter(pk=made.pk).update(
-            state=IndexBuild.State.FAILED, error=reason, finished=timezone.now()
-        )
+        reason = _why_unwanted(made) or str(error)
+        _end(made, reason)
         raise BuildFailed(f"{_NOT_BUILT}: {reason}") from error
     serving = replace(tuned.tuning, steps=steps)
     made.tuning, made.recall = serving.to_json(), check.worst
@@ -159,9 +159,32 @@ def _build(made: IndexBuild) -> IndexBuild:
 
 
 def cancel(made: IndexBuild) -> bool:
-    """Whether it was being built. What serves goes on, and for an hour none is built by itself."""
-    building = IndexBuild.objects.filter(pk=made.pk, state=IndexBuild.State.BUILDING)
-    if not building.update(error=IndexBuild.CANCELLED):
+    """Whether it was being built, or paused. What serves goes on, and for an hour none is built by itself."""
+    paused = _paused(made.encoder).filter(pk=made.pk)
+    ended = paused.update(state=IndexBuild.State.FAILED, error=IndexBuild.CANCELLED, finished=timezone.now())
+    return bool(ended) or _interrupt(made, IndexBuild.CANCELLED)
+
+
+def pause(made: IndexBuild) -> bool:
+    """Whether it was being built to serve. None is built by itself until it is resumed or cancelled.
+
+    Nothing of it is kept, since Postgres cannot go on with half an index.
+    """
+    return not made.is_to_compare and _interrupt(made, IndexBuild.PAUSED)
+
+
+def resume(made: IndexBuild) -> bool:
+    """Whether it was paused. One may be built in its place."""
+    return bool(_paused(made.encoder).filter(pk=made.pk).update(state=IndexBuild.State.FAILED))
+
+
+def _paused(row: Encoder) -> IndexBuildQuerySet:
+    return IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.PAUSED)
+
+
+def _interrupt(made: IndexBuild, reason: str) -> bool:
+    building = IndexBuild.objects.filter(pk=made.pk, state=IndexBuild.State.BUILDING, error="")
+    if not building.update(error=reason):
         return False
     with connection.cursor() as cursor:  # whose builder is busy with a statement that takes minutes
         cursor.execute(
@@ -174,12 +197,18 @@ def cancel(made: IndexBuild) -> bool:
 
 
 def _check_wanted(made: IndexBuild) -> None:
-    if _is_cancelled(made):
-        raise BuildFailed(IndexBuild.CANCELLED)
+    if reason := _why_unwanted(made):
+        raise BuildFailed(reason)
 
 
-def _is_cancelled(made: IndexBuild) -> bool:
-    return IndexBuild.objects.filter(pk=made.pk, error=IndexBuild.CANCELLED).exists()
+def _why_unwanted(made: IndexBuild) -> str:
+    """What somebody has had of it while it was built; empty where nobody has."""
+    return IndexBuild.objects.filter(pk=made.pk).values_list("error", flat=True).first() or ""
+
+
+def _end(made: IndexBuild, reason: str) -> None:
+    state = IndexBuild.State.PAUSED if reason == IndexBuild.PAUSED else IndexBuild.State.FAILED
+    IndexBuild.objects.filter(pk=made.pk).update(state=state, error=reason, finished=timezone.now())
 
 
 def _create(made: IndexBuild) -> None:
@@ -387,9 +416,7 @@ def _remove_leftovers() -> None:
     for dead in _leftovers():
         _drop(dead)
         if dead.state == IndexBuild.State.BUILDING:
-            dead.state, dead.error = IndexBuild.State.FAILED, IndexBuild.INTERRUPTED
-            dead.finished = timezone.now()
-            dead.save()
+            _end(dead, dead.error or IndexBuild.INTERRUPTED)
 
 
 @contextmanager

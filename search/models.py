@@ -308,11 +308,11 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
         return self.filter(state=IndexBuild.State.BESIDE)
 
     def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
-        """Builds of a kind that failed since one of them served, the last first; not those that were interrupted."""
+        """Builds of a kind that failed since one of them served, the last first; not those ended by something else."""
         own = self.filter(encoder=encoder, kind=kind, is_to_compare=False).order_by("-pk")
         served = own.filter(state__in=[IndexBuild.State.READY, IndexBuild.State.REPLACED]).values("pk")[:1]
         failed = own.filter(state=IndexBuild.State.FAILED, pk__gt=Coalesce(models.Subquery(served), 0))
-        return failed.exclude(error=IndexBuild.INTERRUPTED)
+        return failed.exclude(error__in=[IndexBuild.INTERRUPTED, IndexBuild.PAUSED])
 
     def coded(self, encoder: Encoder) -> Self:
         """Builds that find candidates by codes, and need those of new vectors."""
@@ -328,6 +328,7 @@ class IndexBuild(models.Model):
         READY = "ready", _("Serving")
         BESIDE = "beside", _("Kept to compare")
         REPLACED = "replaced", _("Replaced")
+        PAUSED = "paused", _("Paused")
         FAILED = "failed", _("Failed")
 
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="index_builds")
@@ -344,6 +345,7 @@ class IndexBuild(models.Model):
 
     INTERRUPTED = gettext_noop("The build was interrupted.")
     CANCELLED = gettext_noop("The build was cancelled.")
+    PAUSED = gettext_noop("The build was paused.")
 
     objects = IndexBuildQuerySet.as_manager()
 

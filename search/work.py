@@ -125,6 +125,28 @@ class Building:
         return self.build.state == IndexBuild.State.BUILDING
 
     @property
+    def is_paused(self) -> bool:
+        return self.build.state == IndexBuild.State.PAUSED
+
+    @property
+    def is_ending(self) -> bool:
+        """Somebody has paused or cancelled it, and what there is of it goes."""
+        return self.is_going_on and bool(self.build.error)
+
+    @property
+    def may_be_cancelled(self) -> bool:
+        return self.is_paused or (self.is_going_on and not self.is_ending)
+
+    @property
+    def may_be_paused(self) -> bool:
+        """One to compare with was asked for by a command, which ends with it."""
+        return self.is_going_on and not self.is_ending and not self.build.is_to_compare
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        return self.build.state == IndexBuild.State.FAILED and self.build.encoder.is_active
+
+    @property
     def took(self) -> timedelta:
         return (self.build.finished or timezone.now()) - self.build.started
 
@@ -139,9 +161,10 @@ class Building:
 
 
 def buildings() -> list[Building]:
-    """Builds under way, and those that failed not long ago and were followed by none that did not."""
+    """Builds under way or paused, and those that failed not long ago and were followed by none that did not."""
+    failed = Q(state=IndexBuild.State.FAILED, finished__gt=timezone.now() - _SHOWN_FOR) & ~Q(error=IndexBuild.PAUSED)
     rows = IndexBuild.objects.select_related("encoder").filter(
-        Q(state=IndexBuild.State.BUILDING) | Q(state=IndexBuild.State.FAILED, finished__gt=timezone.now() - _SHOWN_FOR)
+        Q(state__in=[IndexBuild.State.BUILDING, IndexBuild.State.PAUSED]) | failed
     )
     return [_told(row) for row in rows.exclude(Exists(_later_that_served()))[:_MOST_BUILDS]]
 

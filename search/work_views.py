@@ -93,11 +93,34 @@ def cancel_build(request: MemberRequest, build_id: int) -> HttpResponse:
 
 
 @_for_who_may("search.add_indexbuild")
+def pause_build(request: MemberRequest, build_id: int) -> HttpResponse:
+    if index.pause(get_object_or_404(IndexBuild, pk=build_id)):
+        said = _("The build is paused. Searches go on as before. When you resume it, it begins from the start.")
+        messages.success(request, said)
+    return redirect("search:work")
+
+
+@_for_who_may("search.add_indexbuild")
+def resume_build(request: MemberRequest, build_id: int) -> HttpResponse:
+    row = get_object_or_404(IndexBuild, pk=build_id)
+    if index.resume(row):
+        _build_again(request, row)
+    return redirect("search:work")
+
+
+@_for_who_may("search.add_indexbuild")
 def retry_build(request: MemberRequest, build_id: int) -> HttpResponse:
     row = get_object_or_404(IndexBuild, pk=build_id, encoder__is_active=True)  # workers build others' by themselves
-    tasks.queue_index_build(row.kind, beside=row.is_to_compare)
-    messages.success(request, _("A worker builds the index. Searches go on meanwhile."))
+    _build_again(request, row)
     return redirect("search:work")
+
+
+def _build_again(request: MemberRequest, row: IndexBuild) -> None:
+    if row.encoder.is_active:
+        tasks.queue_index_build(row.kind, beside=row.is_to_compare)
+    else:
+        tasks.queue_pending()  # which ends with what is to be built
+    messages.success(request, _("A worker builds the index. Searches go on meanwhile."))
 
 
 # --- what could not be embedded ---------------------------------------------------------------------------------

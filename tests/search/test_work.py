@@ -39,7 +39,9 @@ def test_stranger_is_sent_to_the_login(client, db, path):
     assert client.get(path).url.startswith("/login/")
 
 
-@pytest.mark.parametrize("act", ["pause_embedding", "resume_embedding", "cancel_build", "retry_build"])
+@pytest.mark.parametrize(
+    "act", ["pause_embedding", "resume_embedding", "cancel_build", "pause_build", "resume_build", "retry_build"]
+)
 def test_member_pauses_and_cancels_nothing(user_client, client, serving, act):
     address = reverse(f"search:{act}", args=[1])
     assert client.post(address).url.startswith("/login/")
@@ -256,28 +258,96 @@ def test_failed_build_is_tried_again(staff_client, serving):
     assert (task.func(), task.args()) == ("search.tasks.build_index", ("hnsw",))
 
 
-@pytest.mark.django_db(transaction=True)
-def test_cancelled_build_leaves_what_serves_and_is_not_begun_again_at_once(user, monkeypatch, settings):
+@pytest.fixture
+def indexable(user, settings):
+    """An encoder that serves, with as many vectors as an index is built of."""
     settings.INDEX_MIN_ROWS = 100
     row = Encoder.objects.create(name="made", revision="1", dimensions=8, preprocessing=1)
     row.activate()
     filled_with(random_vectors(300, 8, clusters=6, spread=0.5), row, user)
-    tune = index.tuning.tune
+    return row
 
-    def cancelled(made):
-        assert index.cancel(made)
-        return tune(made)
 
-    monkeypatch.setattr(index.tuning, "tune", cancelled)
-    with pytest.raises(BuildFailed, match="cancel"):
-        index.build(row)
-    made = IndexBuild.objects.get()
-    assert (made.state, made.error) == ("failed", IndexBuild.CANCELLED)
-    assert not index.is_due(row)
-    assert not index.cancel(made)
+@pytest.fixture
+def ended(monkeypatch, indexable):
+    """ended(how): the build that somebody has ended so while it was tuned."""
+
+    def build(how):
+        tune = index.tuning.tune
+
+        def tune_what_is_ended(made):
+            assert how(made)
+            return tune(made)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(index.tuning, "tune", tune_what_is_ended)
+            with pytest.raises(BuildFailed):
+                index.build(indexable)
+        return IndexBuild.objects.get()
+
+    return build
+
+
+def is_there(made):
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexname = %s", [made.index_name])
-        assert cursor.fetchone() == (0,)
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancelled_build_leaves_what_serves_and_is_not_begun_again_at_once(indexable, ended):
+    made = ended(index.cancel)
+    assert (made.state, made.error) == ("failed", IndexBuild.CANCELLED)
+    assert not index.is_due(indexable)
+    assert not index.cancel(made)
+    assert not is_there(made)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_paused_build_takes_no_room_and_begins_anew_when_resumed_and_not_by_itself(staff_client, indexable, ended):
+    made = ended(index.pause)
+    assert (made.state, made.error) == ("paused", IndexBuild.PAUSED)
+    assert not is_there(made)
+    IndexBuild.objects.update(finished=timezone.now() - timedelta(days=30))
+    assert not index.is_due(indexable)
+    page = main_of(staff_client.get(WORK))
+    assert "Paused" in page
+    assert reverse("search:pause_build", args=[made.pk]) not in page
+    assert reverse("search:retry_build", args=[made.pk]) not in page
+
+    OrmQ.objects.all().delete()
+    staff_client.post(reverse("search:resume_build", args=[made.pk]))
+    assert index.is_due(indexable)
+    [task] = OrmQ.objects.all()
+    assert (task.func(), task.args()) == ("search.tasks.build_index", ("ivfflat",))
+    assert "ivfflat" not in main_of(staff_client.get(WORK))
+
+
+def test_paused_build_is_cancelled_or_comes_to_nothing_where_another_is_begun(indexable):
+    paused = make_build(1, indexable, state="paused", error=IndexBuild.PAUSED)
+    assert index.cancel(paused)
+    paused.refresh_from_db()
+    assert (paused.state, paused.error) == ("failed", IndexBuild.CANCELLED)
+
+    other = make_build(2, indexable, state="paused", error=IndexBuild.PAUSED)
+    index.build(indexable, kind="exact")
+    other.refresh_from_db()
+    assert other.state == "failed"
+
+
+def test_build_whose_worker_was_killed_while_it_was_being_paused_is_paused(indexable):
+    made = make_build(1, indexable, state="building", error=IndexBuild.PAUSED)
+    index.tidy()
+    made.refresh_from_db()
+    assert made.state == "paused"
+
+
+def test_build_to_compare_with_is_cancelled_but_not_paused(staff_client, indexable):
+    made = make_build(1, indexable, state="building", is_to_compare=True)
+    assert not index.pause(made)
+    page = main_of(staff_client.get(WORK))
+    assert reverse("search:pause_build", args=[made.pk]) not in page
+    assert reverse("search:cancel_build", args=[made.pk]) in page
 
 
 # --- what could not be done -------------------------------------------------------------------------------------

@@ -237,6 +237,13 @@ def test_do_we_have_these_keeps_nothing(page: Page, product, asset, client):
     with page.expect_download() as download:
         page.get_by_role("button", name="JSON").click()
     assert {one["name"] for one in json.loads(download.value.path().read_text())} == {"known.jpg", "broken.jpg"}
+    page.evaluate("window.print = () => { window.isPrinted = true; }")
+    page.get_by_role("button", name="Print").click()
+    assert page.evaluate("window.isPrinted")
+    page.emulate_media(media="print")
+    expect(section(page, "known.jpg")).to_contain_text("Found: Identical")
+    for left_out in (page.locator("form[data-pictures]"), page.get_by_role("button", name="Print")):
+        expect(left_out).to_be_hidden()
     page.reload()
     expect(page.locator("[data-verdict]")).to_have_count(0)
     assert client.get("/status/")["assets"] == before

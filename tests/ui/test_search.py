@@ -169,7 +169,9 @@ def test_escape_begins_anew(searched: Page):
 
 def test_hits_are_selected_and_reached_by_arrows(searched: Page):
     page = searched
-    page.locator(".hit a").first.focus()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".hit a").first).to_be_focused()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     expect(page.locator(".hit.selected")).to_have_count(1)

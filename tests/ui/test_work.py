@@ -141,7 +141,7 @@ IndexBuild.objects.create(encoder=Encoder.objects.active(), kind="hnsw", **told)
 """
 
 
-def test_build_of_an_index_is_tried_again_and_cancelled(signed_in: Page, product, client):
+def test_build_of_an_index_is_tried_again_paused_resumed_and_cancelled(signed_in: Page, product, client):
     page = signed_in
     for seed in SEEDS[:60]:  # the least that an index is built of
         client.upload(f"indexed-{seed}.jpg", encoded(drawn(seed, (320, 240))))
@@ -156,9 +156,17 @@ def test_build_of_an_index_is_tried_again_and_cancelled(signed_in: Page, product
             older.execute("SELECT FROM search_embedding")
             row.get_by_role("button", name="Try again").click()
             expect(page.get_by_text("A worker builds the index.")).to_be_visible()
+            row.get_by_role("button", name="Pause").click()
+            expect(page.get_by_text("The build is paused.")).to_be_visible()
+            expect(row.get_by_text("Being paused")).to_be_visible()  # what was begun of it has to go first
+        with product.database() as older:
+            older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            older.execute("SELECT FROM search_embedding")
+            row.get_by_role("button", name="Resume").click()
+            expect(page.get_by_text("A worker builds the index.")).to_be_visible()
             row.get_by_role("button", name="Cancel").click()
             expect(page.get_by_text("The build is cancelled.")).to_be_visible()
-            expect(row.get_by_text("Being cancelled")).to_be_visible()  # what was begun of it has to go first
+            expect(row.get_by_text("Being cancelled")).to_be_visible()
         expect(row.get_by_text("The build was cancelled.")).to_be_visible()
         expect(row.get_by_role("button", name="Try again")).to_be_visible()
     finally:

@@ -49,15 +49,24 @@ function focusTextSearch(event) {
 
 function moveInGrid(event) {
   const from = event.target.closest("[data-grid] > li");
-  if (!from) return;
-  const to = nearest(from, ARROWS[event.key]);
-  event.preventDefault();
+  const isNowhere = event.target === document.body;
+  const [right] = ARROWS[event.key];
+  if (!from && !(isNowhere && right)) return; // up and down scroll, as they do everywhere
+  const to = from ? nearest(from, ARROWS[event.key]) : firstInSight();
+  if (from || to) event.preventDefault();
   to?.querySelector("a").focus();
+}
+
+const hasPicture = (item) => !item.hidden && item.querySelector("a");
+
+function firstInSight() {
+  const items = [...document.querySelectorAll("[data-grid] > li")].filter(hasPicture);
+  return items.find((item) => item.getBoundingClientRect().top >= 0);
 }
 
 /** Sideways in reading order, over the ends of rows; up and down to what is nearest there. */
 function nearest(from, [right, down]) {
-  const items = [...from.parentElement.children].filter((item) => !item.hidden && item.querySelector("a"));
+  const items = [...from.parentElement.children].filter(hasPicture);
   if (right) return items[items.indexOf(from) + right];
   const here = centre(from);
   let best = null;

@@ -37,6 +37,7 @@ summary.addEventListener("click", ({ target }) => {
   const kind = target.closest("[data-export]")?.dataset.export;
   if (kind === "csv") save("do-we-have-these.csv", "text/csv", `\ufeff${summary.dataset.columns}\r\n${told("csv").join("\r\n")}\r\n`);
   if (kind === "json") save("do-we-have-these.json", "application/json", `[${told("json").join(",\n")}]\n`);
+  if (kind === "paper") window.print();
 });
 
 /** What the server told of each picture, as files have it. */
