@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -23,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 from gallery import changing, tagging, trash, user_admin  # noqa: F401 (registers itself)
 from gallery.formats import CONTENT_TYPES
+from gallery.forms import collection_named
 from gallery.history import Act
 from gallery.import_models import Import
 from gallery.models import Asset, AssetQuerySet, Change, Collection, Tag, uses_of_tags
@@ -52,10 +55,22 @@ def picture(asset: Asset, *, rendition: str, side_px: int) -> SafeString:
 
 
 class CollectionChoice(forms.Form):
+    """One that there is, or the name of a new one."""
+
     collection = forms.ModelChoiceField(
         Collection.objects.all(),
+        label=_("Collection"),
+        required=False,
         widget=AutocompleteSelect(Asset.collection.field, admin.site),
     )
+    new_collection = forms.CharField(label=_("or a new one"), max_length=200, required=False)
+
+    def clean(self) -> None:
+        if bool(self.cleaned_data.get("collection")) == bool(self.cleaned_data.get("new_collection")):
+            raise forms.ValidationError(_("Choose a collection, or name a new one."))
+
+    def save(self, owner: User) -> Collection | None:
+        return collection_named(self.cleaned_data["new_collection"], owner) or self.cleaned_data["collection"]
 
 
 class OwnerChoice(forms.Form):
@@ -161,6 +176,14 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
         """A picture comes in through store_upload alone; the list links to the page that does that."""
         return False
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """All that was changed of it, and not by the admin alone."""
+        if not request.user.has_perm("gallery.view_change"):
+            return super().history_view(request, object_id, extra_context)
+        return redirect(f"{reverse('admin:gallery_change_changelist')}?{urlencode({'asset': object_id})}")
+
     def has_hand_over_permission(self, request: HttpRequest) -> bool:
         """Users are chosen by name, which not all staff may read."""
         return self.has_change_permission(request) and request.user.has_perm("auth.view_user")
@@ -239,8 +262,8 @@ class AssetAdmin(admin.ModelAdmin[Asset]):
                 count,
             ) % {"count": f"{count:,}"}
             return self._ask(request, form, gettext("Add to a collection"), told, gettext("Add to the collection"))
-        collection = form.cleaned_data["collection"]
         selected, act = assets.count(), _act(request)
+        collection = form.save(act.user)
         changing.move(assets, collection, act)
         said = ngettext(
             "%(count)s asset is in “%(collection)s” now.", "%(count)s assets are in “%(collection)s” now.", selected

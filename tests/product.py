@@ -46,12 +46,11 @@ def wait_for(condition: Callable[[], Any], *, seconds: float = 60, what: str = "
 
     Looking takes the product's processor time, and that of whatever else runs.
     """
-    until, pause = time.monotonic() + seconds, 0.02
-    while time.monotonic() < until:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < seconds:
         if value := condition():
             return value
-        threading.Event().wait(pause)
-        pause = min(0.25, pause * 1.1)
+        threading.Event().wait(min(1, max(0.02, waited / 20)))
     raise AssertionError(f"{what} did not come about within {seconds} s")
 
 

@@ -17,6 +17,7 @@ from gallery.admin import _MOST_DELETED
 from gallery.history import Act
 from gallery.import_models import Import
 from gallery.models import Asset, Collection, Tag
+from tests.conftest import main_of
 
 ASSETS = "/admin/gallery/asset/"
 COLLECTIONS = "/admin/gallery/collection/"
@@ -239,6 +240,25 @@ def test_adding_to_a_collection_takes_all_that_a_filter_shows(staff_client, staf
     assert '<input type="hidden" name="select_across" value="1">' in asked
     staff_client.post(f"{ASSETS}?status__exact=ready", {**data, "confirmed": "yes", "collection": shoes.pk})
     assert set(Asset.objects.filter(collection=shoes)) == set(ready)
+
+
+def test_adding_to_a_new_collection_makes_it(staff_client, staff):
+    asset = make_asset(1, staff)
+    run_action(staff_client, "add_to_collection", [asset], confirmed="yes", new_collection="Hats")
+    assert (Asset.objects.get().collection.name, Collection.objects.get().owner) == ("Hats", staff)
+    hats = {"collection": Collection.objects.get().pk, "new_collection": "Shoes"}
+    again = run_action(staff_client, "add_to_collection", [asset], confirmed="yes", **hats)
+    assert "Choose a collection, or name a new one." in again.content.decode()
+    assert Collection.objects.count() == 1
+
+
+def test_history_of_an_asset_tells_what_was_changed_outside_the_admin_too(staff_client, user, api):
+    one, other = (make_asset(number, user) for number in range(2))
+    for asset, title in ((one, "Changed from outside"), (other, "Of another")):
+        assert api.patch(f"/api/v1/assets/{asset.pk}/", {"title": title}).status_code == 200
+    told = main_of(staff_client.get(f"{ASSETS}{one.pk}/history/", follow=True))
+    assert "Changed from outside" in told
+    assert "Of another" not in told
 
 
 @pytest.mark.parametrize("collection", ["", "999999"])
