@@ -64,8 +64,9 @@ class Found:
 
     @property
     def sha256(self) -> str:
-        """Of a picture from outside. An asset that has the same is identical, not merely similar."""
-        return self.first.source.sha256 if self.first and not self.first.asset else ""
+        """Of a picture from outside that is searched with whole: an asset that has the same is identical to it."""
+        first = self.first
+        return first.source.sha256 if first and not first.asset and not first.region else ""
 
 
 # --- the search page ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.product import Client, Product, running, wait_for
 #: Pictures, one of which does harm: a hundred where its process is killed, fewer where it comes to other harm.
 COUNT, FEWER = 100, 40
 #: Seconds; a sweep each minute makes good what was missed.
-SETTLED = 240
+SETTLED = 400
 
 
 @pytest.fixture(scope="module")

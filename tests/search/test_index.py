@@ -49,6 +49,18 @@ def _without_grace(monkeypatch):
     monkeypatch.setattr(index, "_GRACE_S", 0)
 
 
+@pytest.fixture
+def planner():
+    """For tests of what Postgres' planner chooses."""
+
+
+@pytest.fixture(autouse=True)
+def _used(request, monkeypatch):
+    """Of so few rows, whether an index is depends on what tuning measures, and that on how busy the machine is."""
+    if "planner" not in request.fixturenames:
+        monkeypatch.setattr(index, "is_used", lambda *_: True)
+
+
 @pytest.fixture(autouse=True)
 def _fewer_questions(monkeypatch):
     """There are a hundred builds here."""
@@ -92,6 +104,7 @@ def recall(row, filled, k=10, **wanted):
 # --- kinds --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("planner")
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_ranks_as_numpy_does_and_is_used_where_the_answer_says_so(row, filled, kind):
     built = index.build(row, kind=kind)
@@ -210,8 +223,7 @@ def test_deep_searches_are_measured_over_the_whole_gallery_and_with_recent_queri
     assert 5 <= newer.sum() <= 35
 
 
-def test_kind_chosen_by_command_is_remembered_unless_the_setting_says_the_same(row, filled, settings, monkeypatch):
-    monkeypatch.setattr(index, "is_used", lambda *_: True)  # of so few rows that depends on what tuning measures
+def test_kind_chosen_by_command_is_remembered_unless_the_setting_says_the_same(row, filled, settings):
     index.build(row, kind="lsh")
     assert index.kind_wanted(row) == "lsh"
     index.build(row, kind=settings.INDEX_KIND)
@@ -320,6 +332,7 @@ def test_kind_that_cannot_reach_the_target_is_refused_by_name(row, filled, setti
     assert vector_indexes() == []
 
 
+@pytest.mark.usefixtures("planner")
 def test_index_that_the_planner_would_not_use_does_not_serve(row, user):
     filled_with(random_vectors(60, DIMENSIONS), row, user)
     with pytest.raises(BuildFailed, match="faster without"):

@@ -76,6 +76,16 @@ def test_search_by_a_picture_finds_the_identical_first(
     assert "exact" in page
 
 
+def test_region_of_a_picture_is_identical_to_none(
+    user_client: Client, ready: Callable[..., Asset], picture: Picture
+) -> None:
+    ready(2)
+    _post(user_client, {"image": picture(2)})
+    [kept] = QueryPicture.objects.all()
+    whole, part = (user_client.get("/", {"query": kept.key, **crop}).text for crop in ({}, {"crop": "0,0,0.5,1"}))
+    assert (whole.count("Identical"), part.count("Identical")) == (1, 0)
+
+
 def test_search_without_script_answers_with_the_page(
     user_client: Client, ready: Callable[..., Asset], picture: Picture
 ) -> None:
