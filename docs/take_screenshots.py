@@ -4,6 +4,7 @@
 
 DIR holds a folder of photographs for each collection, and in it one for each tag; they are imported into a data folder
 that is thrown away afterwards. Those of the last tag are new to the gallery when they come, on the walk through.
+Pages in Chinese want a font that has it, such as Debian's fonts-noto-cjk; elsewhere restore those that were committed.
 """
 
 import io
