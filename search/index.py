@@ -60,7 +60,7 @@ def is_due(row: Encoder) -> bool:
     if wanted == kinds.EXACT:
         return serving is not None
     rows = stored.count(row)
-    if rows < settings.INDEX_MIN_ROWS or _paused(row).exists() or _has_failed_lately(row, wanted, rows):
+    if rows < settings.INDEX_MIN_ROWS or row.index_builds.paused().exists() or _has_failed_lately(row, wanted, rows):
         return False
     return serving is None or serving.kind != wanted or _has_worn_out(serving, rows)
 
@@ -100,7 +100,7 @@ def build(row: Encoder, *, kind: str | None = None, parameters: Parameters | Non
     name = kind or kind_wanted(row)
     with _one_at_a_time(), _generous():
         _remove_leftovers()
-        _paused(row).update(state=IndexBuild.State.FAILED)  # this one comes instead
+        row.index_builds.paused().update(state=IndexBuild.State.FAILED)  # this one comes instead
         made = None if name == kinds.EXACT else _build(_planned(row, name, parameters))
         if kind:  # what the setting says need not be remembered: it may change
             row.index_kind = "" if kind == settings.INDEX_KIND else kind
@@ -160,7 +160,7 @@ def _build(made: IndexBuild) -> IndexBuild:
 
 def cancel(made: IndexBuild) -> bool:
     """Whether it was being built, or paused. What serves goes on, and for an hour none is built by itself."""
-    paused = _paused(made.encoder).filter(pk=made.pk)
+    paused = IndexBuild.objects.paused().filter(pk=made.pk)
     ended = paused.update(state=IndexBuild.State.FAILED, error=IndexBuild.CANCELLED, finished=timezone.now())
     return bool(ended) or _interrupt(made, IndexBuild.CANCELLED)
 
@@ -175,11 +175,7 @@ def pause(made: IndexBuild) -> bool:
 
 def resume(made: IndexBuild) -> bool:
     """Whether it was paused. One may be built in its place."""
-    return bool(_paused(made.encoder).filter(pk=made.pk).update(state=IndexBuild.State.FAILED))
-
-
-def _paused(row: Encoder) -> IndexBuildQuerySet:
-    return IndexBuild.objects.filter(encoder=row, state=IndexBuild.State.PAUSED)
+    return bool(IndexBuild.objects.paused().filter(pk=made.pk).update(state=IndexBuild.State.FAILED))
 
 
 def _interrupt(made: IndexBuild, reason: str) -> bool:

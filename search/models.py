@@ -307,6 +307,9 @@ class IndexBuildQuerySet(models.QuerySet["IndexBuild"]):
     def beside(self) -> Self:
         return self.filter(state=IndexBuild.State.BESIDE)
 
+    def paused(self) -> Self:
+        return self.filter(state=IndexBuild.State.PAUSED)
+
     def failed_in_a_row(self, encoder: Encoder, kind: str) -> Self:
         """Builds of a kind that failed since one of them served, the last first; not those ended by something else."""
         own = self.filter(encoder=encoder, kind=kind, is_to_compare=False).order_by("-pk")

@@ -281,7 +281,7 @@ def ended(monkeypatch, indexable):
 
         with monkeypatch.context() as patched:
             patched.setattr(index.tuning, "tune", tune_what_is_ended)
-            with pytest.raises(BuildFailed):
+            with pytest.raises(BuildFailed, match=how.__name__):
                 index.build(indexable)
         return IndexBuild.objects.get()
 
