@@ -254,7 +254,7 @@ def test_adding_to_a_new_collection_makes_it(staff_client, staff):
 
 def test_history_of_an_asset_tells_what_was_changed_outside_the_admin_too(staff_client, user, api):
     one, other = (make_asset(number, user) for number in range(2))
-    for asset, title in ((one, "Changed from outside"), (other, "Of another")):
+    for asset, title in ((one, "Changed from outside"), (one, "Its title now"), (other, "Of another")):
         assert api.patch(f"/api/v1/assets/{asset.pk}/", {"title": title}).status_code == 200
     told = main_of(staff_client.get(f"{ASSETS}{one.pk}/history/", follow=True))
     assert "Changed from outside" in told
