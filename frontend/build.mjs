@@ -10,12 +10,27 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(here, "../assetsearch/static/dist");
 const manifest = {};
-// A third of Swagger UI, which the API's reference has no use for: schemas of OpenAPI 3.1 and later (it is told in 3.0),
-// cookies as parameters, and links where a description has a bare address.
+// Half of Swagger UI, which the API's reference has no use for: schemas of OpenAPI 3.1 and later (it is told in 3.0) and in
+// YAML, cookies as parameters, servers and paths whose names need a grammar to be found, OAuth, links where a description
+// has a bare address, colours for languages that are not shown, and what all browsers asked for bring along.
 const unused = [
   [/swagger-client\/es\/resolver\/strategies\/[^/]+-apidom\/index\.js$/, 'export default { name: "none", match: () => false };'],
   [/swagger-client\/es\/helpers\/cookie\.js$/, "export const serialize = String;"],
+  [/js-yaml\/dist\/js-yaml\.mjs$/, "export const JSON_SCHEMA = null; export default { load: (text) => JSON.parse(text) };"],
+  [
+    /openapi-path-templating\/es\/index\.mjs$/,
+    "export const resolve = (path, values, { encoder }) =>" +
+      "path.replace(/{([^{}]+)}/g, (part, name) => (name in values ? encoder(values[name]) : part));",
+  ],
+  [/openapi-server-url-templating\/es\/index\.mjs$/, "export const test = () => false; export const substitute = String;"],
+  [/node_modules\/to-buffer\/index\.js$/, "module.exports = String;"],
   [/remarkable\/dist\/esm\/linkify\.js$/, "export const linkify = () => {};"],
+  [/highlight\.js\/lib\/languages\/(http|javascript|powershell|xml|yaml)\.js$/, "module.exports = () => ({});"],
+  [/react-syntax-highlighter\/dist\/esm\/styles\/hljs\/(arta|idea|monokai|nord|obsidian|tomorrow-night)\.js$/, "export default {};"],
+  [/core-js-pure\/features\/object\/assign\.js$/, "module.exports = Object.assign;"],
+  [/core-js-pure\/features\/instance\/bind\.js$/, "module.exports = (callable) => callable.bind;"],
+  [/core-js-pure\/features\/aggregate-error\.js$/, "module.exports = AggregateError;"],
+  [/core-js-pure\/stable\/instance\/includes\.js$/, "module.exports = (sequence) => sequence.includes;"],
 ];
 
 rmSync(out, { recursive: true, force: true });

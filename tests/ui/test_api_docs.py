@@ -39,6 +39,20 @@ def test_reference_sends_a_picture_as_who_is_signed_in(signed_in: Page, product:
     expect(operation.locator(".live-responses-table")).to_contain_text('"filename": "tried.jpg"')
 
 
+def test_reference_asks_for_what_a_path_names(signed_in: Page, product: Product):
+    page = signed_in
+    page.goto(f"{product.url}/api/v1/docs/")
+    path = page.locator('[data-path="/api/v1/assets/{id}/download/"]')
+    operation = page.locator(".opblock-get").filter(has=path)
+    path.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("id").fill("999999")
+    with page.expect_response("**/api/v1/assets/999999/download/") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 404
+    expect(operation.locator(".live-responses-table")).to_contain_text("not_found")
+
+
 def test_reference_is_in_the_theme_chosen_and_leads_back(signed_in: Page, product: Product):
     page = signed_in
     page.emulate_media(color_scheme="dark")
