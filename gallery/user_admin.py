@@ -1,27 +1,63 @@
-"""The admin of users. What would go along with one is counted and not listed: one may own 100,000 assets."""
+"""The admin of users and groups. What would go along with a user is counted and not listed: 100,000 assets, perhaps."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_permission_codename
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import CASCADE, PROTECT, Count, QuerySet, Value
+from django.db.models import CASCADE, PROTECT, Count, ManyToManyField, QuerySet, Value
 from django.db.models.options import Options
+from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-admin.site.unregister(User)
+#: What each of Django's own permissions lets one do. The database keeps them in English.
+_ALLOWED = {
+    "add": gettext_noop("Can add %(model)s"),
+    "change": gettext_noop("Can change %(model)s"),
+    "delete": gettext_noop("Can delete %(model)s"),
+    "view": gettext_noop("Can view %(model)s"),
+}
+
+admin.site.unregister([User, Group])
+
+
+class PermissionsField(ModelMultipleChoiceField[Permission]):
+    """Permissions to choose among, in the language of whoever chooses."""
+
+    def label_from_instance(self, permission: Permission) -> str:
+        model = permission.content_type.model_class()
+        verb = permission.codename.partition("_")[0]
+        if model is None or verb not in _ALLOWED:
+            return str(permission)
+        allowed = _(_ALLOWED[verb]) % {"model": model._meta.verbose_name}  # noqa: SLF001 (public, so named)
+        return f"{permission.content_type} | {allowed}"
+
+
+class _ChoosesPermissions(admin.ModelAdmin[Any]):
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest | None = None, **kwargs: Any
+    ) -> ModelMultipleChoiceField[Any] | None:
+        if db_field.related_model is Permission:
+            kwargs["form_class"] = PermissionsField
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[arg-type]  # always given
+
+
+@admin.register(Group)
+class TeamAdmin(_ChoosesPermissions, GroupAdmin):
+    pass
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(_ChoosesPermissions, UserAdmin):  # type: ignore[type-arg]
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:

@@ -1,12 +1,19 @@
 """Simplified Chinese: what is translated says the same, is compiled, and reaches people."""
 
 import re
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import label_for_field
+from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
 from django.utils.translation import override
+from django_q.models import Task
 
 from gallery.errors import Code, Refused
 from gallery.uploads import store_upload
@@ -134,6 +141,10 @@ def test_names_of_models_are_those_of_migrations_where_no_language_is_chosen():
     assert {str(model._meta.verbose_name) for model in admin.site._registry} >= {"asset", "index build", "user"}
 
 
+def admin_in_chinese(staff_client: Client, path: str) -> str:
+    return staff_client.get(f"/admin/{path}", headers={"Accept-Language": "zh-CN"}).content.decode()
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [
@@ -141,9 +152,29 @@ def test_names_of_models_are_those_of_migrations_where_no_language_is_chosen():
         ("search/rule/add/", ["加权值", "相似度的增加值"]),
         ("search/encoder/", ["维数", "张/秒"]),
         ("django_q/schedule/", ["后台任务", "计划任务"]),
+        ("auth/group/add/", ["图库 | 素材 | 可以添加素材", "可以查看编码器"]),
         ("", ["最近一天每小时的图片数", "索引构建"]),
     ],
 )
 def test_admin_is_in_the_language_asked_for(staff_client, encoder, path, told):
-    page = staff_client.get(f"/admin/{path}", headers={"Accept-Language": "zh-CN"}).content.decode()
+    page = admin_in_chinese(staff_client, path)
     assert [words for words in told if words not in page] == []
+
+
+def test_permissions_of_a_user_are_in_the_language_asked_for_and_others_as_they_are(staff_client, user):
+    Permission.objects.create(name="Can fly", codename="fly", content_type=ContentType.objects.get_for_model(User))
+    page = admin_in_chinese(staff_client, f"auth/user/{user.pk}/change/")
+    assert "图库 | 素材 | 可以修改素材" in page
+    assert "| Can fly" in page
+    assert "Can change" not in page
+
+
+def test_what_is_done_by_schedule_is_named_in_the_language_asked_for(staff_client):
+    call_command("prepare")
+    now = timezone.now()
+    told = {"group": "sweep trash", "func": "gallery.tasks.sweep_trash", "started": now, "stopped": now}
+    Task.objects.bulk_create(Task(id=uuid4().hex, name="one-of-many", success=done, **told) for done in (False, True))
+    for path in ("schedule", "success", "failure"):
+        page = admin_in_chinese(staff_client, f"django_q/{path}/")
+        assert "清理回收站" in page
+        assert "sweep trash" not in page

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
+from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
 from search import encoders
@@ -16,11 +17,11 @@ from search.models import Encoder
 BUILT_IN = "descriptor"
 #: What workers do by themselves, and every how many minutes.
 SCHEDULE = {
-    "sweep": ("search.tasks.sweep", 1),
-    "sweep imports": ("gallery.tasks.sweep_imports", 1),
-    "sweep trash": ("gallery.tasks.sweep_trash", 1),
-    "forget query pictures": ("search.tasks.forget_query_pictures", 10),
-    "sweep files": ("gallery.integrity.sweep", 20),
+    gettext_noop("sweep"): ("search.tasks.sweep", 1),
+    gettext_noop("sweep imports"): ("gallery.tasks.sweep_imports", 1),
+    gettext_noop("sweep trash"): ("gallery.tasks.sweep_trash", 1),
+    gettext_noop("forget query pictures"): ("search.tasks.forget_query_pictures", 10),
+    gettext_noop("sweep files"): ("gallery.integrity.sweep", 20),
 }
 
 
