@@ -20,6 +20,13 @@ from search.query_models import KEY_PATTERN, SavedSearch
 _NO_PICTURE = _("Drop, paste or choose a picture to search with.")
 
 
+def _refuse_errors(form: forms.Form) -> None:
+    """Raises Refused (invalid), which tells what is wrong with each field, where anything is."""
+    if form.errors:
+        told = [f"{form[name].label}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()]
+        raise Refused(Code.INVALID, " ".join(told))
+
+
 class KeysField(forms.Field):
     """Any number of pictures, by their keys."""
 
@@ -46,8 +53,7 @@ class QueryForm(forms.Form):
 
     def check(self) -> None:
         """Raises Refused (invalid)."""
-        for name, errors in self.errors.items():
-            raise Refused(Code.INVALID, f"{self[name].label}: {' '.join(map(str, errors))}")
+        _refuse_errors(self)
         if not self.has_query:
             raise Refused(Code.INVALID, str(_NO_PICTURE))
 
@@ -113,8 +119,7 @@ class PictureForm(forms.Form):
 
     def check(self) -> None:
         """Raises Refused (invalid)."""
-        for name, errors in self.errors.items():
-            raise Refused(Code.INVALID, f"{self[name].label}: {' '.join(map(str, errors))}")
+        _refuse_errors(self)
         if not (self.files or self.cleaned_data["url"]):
             raise Refused(Code.INVALID, str(_NO_PICTURE))
 

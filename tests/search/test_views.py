@@ -195,6 +195,13 @@ def test_search_says_why_it_refuses_an_address(
     assert "That did not work" in response.text
 
 
+def test_search_tells_all_that_is_wrong_with_an_address(user_client: Client, ready: Callable[..., Asset]) -> None:
+    page = user_client.get(f"{SEARCH}?asset={ready().pk}&k=0&min_similarity=2&crop=1").text
+
+    for label in ("How many", "Similarity from", "Region"):
+        assert f"{label}: " in page
+
+
 def test_search_says_what_to_do_where_no_encoder_is_set_up(user_client: Client, picture: Picture) -> None:
     response = _post(user_client, {"image": picture()})
 
