@@ -1,13 +1,14 @@
 """What tests in a real browser stand on."""
 
 import os
+from asyncio import AbstractEventLoop, _set_running_loop, get_running_loop
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, BrowserType, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser import ARGUMENTS, find
 from tests.product import Product, wait_for
@@ -38,28 +39,37 @@ def browser_type_launch_args():
     return {"executable_path": found, "args": ARGUMENTS, "headless": True}
 
 
-# The plugin keeps one browser for a whole run. Its loop would run in the thread of all tests that follow, and none of
-# them could start another; a module's browser ends with the module.
+# Starting a browser takes as long as two tests in it do, so one serves all modules that a process runs. The loop of
+# Playwright runs in the thread of all other tests as well: between those modules it is hidden from who asks for one.
+
+
+@pytest.fixture(scope="session")
+def _launched(browser_type_launch_args: dict[str, Any]) -> Iterator[tuple[Playwright, Browser, AbstractEventLoop]]:
+    with sync_playwright() as started:
+        loop = get_running_loop()
+        browser = started.chromium.launch(**browser_type_launch_args)
+        _set_running_loop(None)
+        yield started, browser, loop
+        _set_running_loop(loop)
+        browser.close()
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as started:
+def browser(_launched: tuple[Playwright, Browser, AbstractEventLoop]) -> Iterator[Browser]:
+    _, started, loop = _launched
+    with pytest.MonkeyPatch.context() as patch:
         # Django takes what such a module asks the database for a coroutine's.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        _set_running_loop(loop)
         yield started
+        for context in started.contexts:
+            context.close()
+        _set_running_loop(None)
 
 
 @pytest.fixture(scope="module")
-def browser_type(playwright: Playwright) -> BrowserType:
-    return playwright.chromium
-
-
-@pytest.fixture(scope="module")
-def browser(browser_type: BrowserType, browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
-    started = browser_type.launch(**browser_type_launch_args)
-    yield started
-    started.close()
+def playwright(browser: Browser, _launched: tuple[Playwright, Browser, AbstractEventLoop]) -> Playwright:
+    return _launched[0]
 
 
 @pytest.fixture(scope="session")
