@@ -64,11 +64,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests of the whole product wait for it at times.
-
-    With two for each core all took a fifth more processor time, and no less time: they waited for each other.
-    """
-    return (os.cpu_count() or 1) + 1
+    """Two for each core: tests of the whole product spend half of their time waiting for it."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
