@@ -147,7 +147,8 @@ def test_picture_is_zoomed(grid: Page):
 def test_middle_click_leads_to_the_page_of_the_picture(grid: Page):
     with grid.context.expect_page() as other:
         picture(grid, "large 0").click(button="middle")
-    expect(other.value.get_by_role("heading", name="large 0")).to_be_visible()
+    # a tab behind another comes last where much else is to be done
+    expect(other.value.get_by_role("heading", name="large 0")).to_be_visible(timeout=60_000)
     other.value.close()
 
 
