@@ -158,6 +158,11 @@ def _owners() -> QuerySet[User]:
     return User.objects.filter(Exists(Asset.objects.kept().filter(owner=OuterRef("pk"))))
 
 
+def labelled(form: forms.BaseForm, errors: Mapping[str, Iterable[object]]) -> list[str]:
+    """What is wrong with fields, by what people know them by."""
+    return [f"{form[name].label}: {' '.join(map(str, told))}" for name, told in errors.items()]
+
+
 class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
     q = django_filters.CharFilter(method="by_text", label=_("Text"), max_length=200, validators=[_whole_characters])
     collection = django_filters.ModelChoiceFilter(
@@ -286,7 +291,7 @@ class AssetFilter(django_filters.FilterSet):  # type: ignore[misc]
     @property
     def refusals(self) -> list[str]:
         """What cannot be understood, for people to read. `errors` says it by the filters' names, for programs."""
-        return [f"{self.form[name].label}: {' '.join(told)}" for name, told in self.errors.items()]
+        return labelled(self.form, self.errors)
 
     @property
     def owners(self) -> QuerySet[User]:

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from gallery.errors import Code, Refused
+from gallery.filters import labelled
 from gallery.ingest.fetch import MAX_URL
 from gallery.models import AssetQuerySet
 from search.asked import Asked
@@ -23,8 +24,7 @@ _NO_PICTURE = _("Drop, paste or choose a picture to search with.")
 def _refuse_errors(form: forms.Form) -> None:
     """Raises Refused (invalid), which tells what is wrong with each field, where anything is."""
     if form.errors:
-        told = [f"{form[name].label}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()]
-        raise Refused(Code.INVALID, " ".join(told))
+        raise Refused(Code.INVALID, " ".join(labelled(form, form.errors)))
 
 
 class KeysField(forms.Field):

@@ -19,35 +19,35 @@ class _GroupFilter(admin.AllValuesFieldListFilter):
             yield {**choice, "display": _told(str(choice["display"]))}
 
 
-class _Named:
+def _told(name: str | None) -> str:
+    return gettext(name) if name else "-"
+
+
+class _Grouped:
     """Of what is done by schedule, the name of the schedule is that of the group of tasks."""
 
-    @admin.display(description=_("name"), ordering="name")
-    def named(self, schedule: Schedule) -> str:
-        return _told(schedule.name)
+    list_filter = (("group", _GroupFilter), "cluster")
 
     @admin.display(description=_("group"), ordering="group")
     def grouped(self, task: Success | Failure) -> str:
         return _told(task.group)
 
 
-def _told(name: str | None) -> str:
-    return gettext(name) if name else "-"
-
-
 @admin.register(Schedule)
-class TimetableAdmin(_Named, ScheduleAdmin):  # type: ignore[misc]  # django-q2 has no types
+class TimetableAdmin(ScheduleAdmin):  # type: ignore[misc]  # django-q2 has no types
     list_display = ["named" if name == "name" else name for name in ScheduleAdmin.list_display]
     list_display_links = ["id", "named"]
 
+    @admin.display(description=_("name"), ordering="name")
+    def named(self, schedule: Schedule) -> str:
+        return _told(schedule.name)
+
 
 @admin.register(Success)
-class DoneAdmin(_Named, TaskAdmin):  # type: ignore[misc]
+class DoneAdmin(_Grouped, TaskAdmin):  # type: ignore[misc]
     list_display = ["grouped" if name == "group" else name for name in TaskAdmin.list_display]
-    list_filter = [("group", _GroupFilter), "cluster"]
 
 
 @admin.register(Failure)
-class UndoneAdmin(_Named, FailAdmin):  # type: ignore[misc]
+class UndoneAdmin(_Grouped, FailAdmin):  # type: ignore[misc]
     list_display = ["grouped" if name == "group" else name for name in FailAdmin.list_display]
-    list_filter = [("group", _GroupFilter), "cluster"]
