@@ -36,10 +36,10 @@ class PermissionsField(ModelMultipleChoiceField[Permission]):
     def label_from_instance(self, permission: Permission) -> str:
         model = permission.content_type.model_class()
         verb = permission.codename.partition("_")[0]
-        if model is None or verb not in _ALLOWED:
+        meta = model._meta if model else None  # noqa: SLF001 (public, so named)
+        if meta is None or verb not in _ALLOWED or permission.codename != get_permission_codename(verb, meta):
             return str(permission)
-        allowed = _(_ALLOWED[verb]) % {"model": model._meta.verbose_name}  # noqa: SLF001 (public, so named)
-        return f"{permission.content_type} | {allowed}"
+        return f"{permission.content_type} | {_(_ALLOWED[verb]) % {'model': meta.verbose_name}}"
 
 
 class _ChoosesPermissions(admin.ModelAdmin[Any]):

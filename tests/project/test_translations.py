@@ -162,10 +162,13 @@ def test_admin_is_in_the_language_asked_for(staff_client, encoder, path, told):
 
 
 def test_permissions_of_a_user_are_in_the_language_asked_for_and_others_as_they_are(staff_client, user):
-    Permission.objects.create(name="Can fly", codename="fly", content_type=ContentType.objects.get_for_model(User))
+    users = ContentType.objects.get_for_model(User)
+    for codename in ("fly", "view_all"):  # what somebody's own code asks for
+        Permission.objects.create(name=f"Can {codename}", codename=codename, content_type=users)
     page = admin_in_chinese(staff_client, f"auth/user/{user.pk}/change/")
     assert "图库 | 素材 | 可以修改素材" in page
     assert "| Can fly" in page
+    assert "| Can view_all" in page
     assert "Can change" not in page
 
 
