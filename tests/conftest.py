@@ -51,6 +51,7 @@ def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> byte
 
 #: A table that has grown beyond is truncated, lest dead rows slow down what follows, and mislead the planner.
 _MUCH_BYTES = 2**18
+
 #: How long an example takes says more of what else runs than of what is tested.
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -100,7 +101,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 def _emptying(style: Style, connection: DatabaseWrapper, **options: bool) -> list[str]:
-    """Statements that leave all tables empty. Truncating each takes a third of a second, however little it holds."""
+    """Statements that leave all tables empty. Truncating them takes a third of a second, however little they hold."""
     tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(pg_relation_size(quote_ident(t)::regclass)) FROM unnest(%s::text[]) t", [tables])

@@ -39,12 +39,15 @@ def browser_type_launch_args():
     return {"executable_path": found, "args": ARGUMENTS, "headless": True}
 
 
+Launched = tuple[Playwright, Browser, AbstractEventLoop]
+
+
 # Starting a browser takes as long as two tests in it do, so one serves all modules that a process runs. The loop of
 # Playwright runs in the thread of all other tests as well: between those modules it is hidden from who asks for one.
 
 
 @pytest.fixture(scope="session")
-def _launched(browser_type_launch_args: dict[str, Any]) -> Iterator[tuple[Playwright, Browser, AbstractEventLoop]]:
+def _launched(browser_type_launch_args: dict[str, Any]) -> Iterator[Launched]:
     with sync_playwright() as started:
         loop = get_running_loop()
         browser = started.chromium.launch(**browser_type_launch_args)
@@ -55,7 +58,7 @@ def _launched(browser_type_launch_args: dict[str, Any]) -> Iterator[tuple[Playwr
 
 
 @pytest.fixture(scope="module")
-def browser(_launched: tuple[Playwright, Browser, AbstractEventLoop]) -> Iterator[Browser]:
+def browser(_launched: Launched) -> Iterator[Browser]:
     _, started, loop = _launched
     with pytest.MonkeyPatch.context() as patch:
         # Django takes what such a module asks the database for a coroutine's.
@@ -68,7 +71,7 @@ def browser(_launched: tuple[Playwright, Browser, AbstractEventLoop]) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def playwright(browser: Browser, _launched: tuple[Playwright, Browser, AbstractEventLoop]) -> Playwright:
+def playwright(browser: Browser, _launched: Launched) -> Playwright:
     return _launched[0]
 
 
